@@ -1,0 +1,226 @@
+"""The CSV that says which picture or study belongs to which patient, and what was found there.
+
+One line is one slice (a picture or a DICOM file) or one study (a folder, a zip, a volume file).
+Required columns are `path` (relative to the CSV), `patient_id` and `label`; `site`, `study_id`,
+`split`, `lung_masked`, `window_level`, `window_width`, `lung_mask`, `lesion_mask` are understood;
+all others are carried along. `patient_id` alone says who a patient is, throughout one manifest.
+
+Messages name lines, never patients.
+"""
+
+import csv
+import hashlib
+import io
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from deeppneumonia.errors import ManifestError
+
+REQUIRED = ("path", "patient_id", "label")
+OPTIONAL = (
+    "site",
+    "study_id",
+    "split",
+    "lung_masked",
+    "window_level",
+    "window_width",
+    "lung_mask",
+    "lesion_mask",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestRow:
+    """One line of a manifest."""
+
+    line: int
+    """Line of the CSV on which the row begins; the header is line 1."""
+
+    path: str
+    """Picture, DICOM file, volume file, zip or folder, relative to the manifest, with slashes."""
+
+    patient_id: str
+    """Who it is; rows of one patient stay together in every split."""
+
+    label: str
+    site: str = ""
+    study_id: str = ""
+    split: str = ""
+    """`train`, `validation`, `test`, or blank where no split was made."""
+
+    lung_masked: bool = False
+    """True when the picture is already cut to the lung."""
+
+    window_level: float | None = None
+    """Centre of the window a picture was exported with, in HU; None when unknown."""
+
+    window_width: float | None = None
+    """Width of that window, in HU; None when unknown."""
+
+    lung_mask: str = ""
+    """Picture of the lung mask, relative to the manifest; blank when there is none."""
+
+    lesion_mask: str = ""
+    """Picture of the lesion mask, relative to the manifest; blank when there is none."""
+
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """All further columns, as text."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Rows that were checked against each other and against the disk."""
+
+    rows: tuple[ManifestRow, ...]
+    folder: Path
+    """What the paths of the rows are relative to."""
+
+    sha256: str
+    """Of the CSV that holds these rows, byte for byte."""
+
+    def file(self, row: ManifestRow) -> Path:
+        """Where the row's picture or study lies."""
+        return self.folder / row.path
+
+    def rows_of(self, split: str) -> tuple[ManifestRow, ...]:
+        """The rows of one split, in their order."""
+        return tuple(row for row in self.rows if row.split == split)
+
+    @cached_property
+    def patients(self) -> Mapping[str, tuple[ManifestRow, ...]]:
+        """The rows of each patient, patients in order of appearance."""
+        found: dict[str, list[ManifestRow]] = defaultdict(list)
+        for row in self.rows:
+            found[row.patient_id].append(row)
+        return {patient: tuple(rows) for patient, rows in found.items()}
+
+    def with_rows(self, rows: Iterable[ManifestRow]) -> "Manifest":
+        """The same folder with other rows; the hash is that of the CSV they would make."""
+        kept = tuple(rows)
+        return Manifest(kept, self.folder, hashlib.sha256(to_csv(kept)).hexdigest())
+
+
+def check_contradictions(rows: Sequence[ManifestRow]) -> None:
+    """Refuse rows that name one path twice, or one patient with two labels or in two splits."""
+    _refuse_repeated_paths(rows)
+    _refuse_two_values(rows, "label", lambda row: row.label)
+    _refuse_two_values(rows, "split", lambda row: row.split)
+
+
+def join_manifests(manifests: Sequence[Manifest]) -> Manifest:
+    """One manifest of several, with paths relative to the folder that all of them share.
+
+    Rows without a site get the name of their manifest's folder. A patient id that two manifests
+    use for different sites stands for two people: it then becomes `site/patient_id`. Lines are
+    numbered anew, as `write_manifest` would write them.
+
+    Raises:
+        ManifestError: if rows of the manifests contradict each other, or none is given.
+    """
+    if not manifests:
+        raise ManifestError("There is no manifest to join: name one at least.")
+    folder = Path(os.path.commonpath([manifest.folder.absolute() for manifest in manifests]))
+    sited = [_with_sites(manifest) for manifest in manifests]
+    clashing = _clashing_patients(sited)
+    rows = tuple(
+        replace(
+            row,
+            line=line,
+            patient_id=f"{home}/{row.patient_id}" if home else row.patient_id,
+            path=rebase(row.path, manifest.folder, folder),
+            lung_mask=rebase(row.lung_mask, manifest.folder, folder),
+            lesion_mask=rebase(row.lesion_mask, manifest.folder, folder),
+        )
+        for line, (manifest, row, home) in enumerate(
+            (
+                (manifest, row, _home(manifest, row) if row.patient_id in clashing else "")
+                for manifest in sited
+                for row in manifest.rows
+            ),
+            start=2,
+        )
+    )
+    check_contradictions(rows)
+    return Manifest(rows, folder, hashlib.sha256(to_csv(rows)).hexdigest())
+
+
+def rebase(path: str, old: Path, new: Path) -> str:
+    """A path relative to `old`, written relative to `new`; blank stays blank.
+
+    Raises:
+        ManifestError: if it does not lie in or below `new`.
+    """
+    if not path:
+        return ""
+    try:
+        return (old.absolute() / path).relative_to(new.absolute()).as_posix()
+    except ValueError as error:
+        raise ManifestError(
+            f"{path!r} does not lie below the folder that the manifest is written to; "
+            "write the manifest beside the data or above them."
+        ) from error
+
+
+def to_csv(rows: Sequence[ManifestRow]) -> bytes:
+    """The rows as UTF-8 CSV: all known columns, then the further ones."""
+    further = list(dict.fromkeys(name for row in rows for name in row.extra))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*REQUIRED, *OPTIONAL, *further])
+    for row in rows:
+        known = [_cell(getattr(row, name)) for name in (*REQUIRED, *OPTIONAL)]
+        writer.writerow([*known, *(row.extra.get(name, "") for name in further)])
+    return text.getvalue().encode()
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return "" if value is None else str(value)
+
+
+def _with_sites(manifest: Manifest) -> Manifest:
+    folder_name = manifest.folder.absolute().name
+    return manifest.with_rows(replace(row, site=row.site or folder_name) for row in manifest.rows)
+
+
+def _home(manifest: Manifest, row: ManifestRow) -> str:
+    """The one site that a patient is named after, even when scanned at two of them."""
+    return min(other.site for other in manifest.patients[row.patient_id])
+
+
+def _clashing_patients(manifests: Sequence[Manifest]) -> set[str]:
+    """Ids that stand in two manifests under different sites."""
+    homes: dict[str, set[str]] = defaultdict(set)
+    for manifest in manifests:
+        for patient, rows in manifest.patients.items():
+            homes[patient].add(_home(manifest, rows[0]))
+    return {patient for patient, sites in homes.items() if len(sites) > 1}
+
+
+def _refuse_repeated_paths(rows: Sequence[ManifestRow]) -> None:
+    first: dict[str, int] = {}
+    for row in rows:
+        if row.path in first:
+            raise ManifestError(
+                f"Lines {first[row.path]} and {row.line} name the same path; remove one of them."
+            )
+        first[row.path] = row.line
+
+
+def _refuse_two_values(
+    rows: Sequence[ManifestRow], column: str, value_of: Callable[[ManifestRow], str]
+) -> None:
+    first: dict[str, ManifestRow] = {}
+    for row in rows:
+        known = first.setdefault(row.patient_id, row)
+        if value_of(known) != value_of(row):
+            raise ManifestError(
+                f"Lines {known.line} and {row.line} are one patient with the {column}s "
+                f"{value_of(known)!r} and {value_of(row)!r}; a patient has one {column}. "
+                "If these are two people, give them different patient ids."
+            )
