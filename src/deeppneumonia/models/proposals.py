@@ -1,0 +1,138 @@
+"""Where to look more closely: anchors, the pyramid that scores them, and the choice among them.
+
+Source: Song et al., TCBB 2021 (doi 10.1109/TCBB.2021.3065361), after NTS-Net (Yang et al.,
+ECCV 2018). Everything is in pixels of the 448 px picture; a box is x0, y0, x1, y1.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from deeppneumonia.models.backbone import full_precision
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorLevel:
+    """A grid of square anchors, one a cell."""
+
+    stride_px: int
+    side_px: int
+    cells: int
+    """Cells along one side of the picture."""
+
+
+LEVELS = (
+    AnchorLevel(stride_px=32, side_px=48, cells=14),  # p3, small
+    AnchorLevel(stride_px=64, side_px=96, cells=7),  # p4, small
+    AnchorLevel(stride_px=128, side_px=192, cells=4),  # p5, large
+)
+ANCHOR_COUNT = sum(level.cells**2 for level in LEVELS)  # 196 + 49 + 16 = 261
+SMALL_COUNT = ANCHOR_COUNT - LEVELS[-1].cells ** 2  # 245; the large ones follow
+PICKS_PER_GROUP = 3
+DETAIL_COUNT = 2 * PICKS_PER_GROUP
+"""K: three small details, the best first, then three large ones, the best first."""
+
+BEST_LARGE = PICKS_PER_GROUP
+"""Position of the best large detail among the K."""
+
+MAX_OVERLAP = 0.1
+"""Intersection over union above which the weaker of two boxes is dropped."""
+
+PYRAMID_CHANNELS = 128
+
+
+def anchor_boxes() -> Tensor:
+    """(261, 4): level by level, row by row; centres at (cell + 0.5) * stride."""
+    levels = []
+    for level in LEVELS:
+        centres = (torch.arange(level.cells) + 0.5) * level.stride_px
+        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        half = level.side_px / 2
+        boxes = torch.stack([x - half, y - half, x + half, y + half], dim=-1)
+        levels.append(boxes.reshape(-1, 4))
+    return torch.cat(levels)
+
+
+def box_overlaps(boxes: Tensor, others: Tensor) -> Tensor:
+    """Intersection over union of boxes (A, 4) with others (B, 4), as (A, B)."""
+    top_left = torch.maximum(boxes[:, None, :2], others[None, :, :2])
+    bottom_right = torch.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    shared = (bottom_right - top_left).clamp(min=0).prod(dim=-1)  # (A, B)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=-1)  # (A,)
+    other_areas = (others[:, 2:] - others[:, :2]).prod(dim=-1)  # (B,)
+    return shared / (areas[:, None] + other_areas[None, :] - shared)
+
+
+def pick_apart(scores: Tensor, overlaps: Tensor, count: int) -> Tensor:
+    """The best `count` anchors that non-maximum suppression leaves, for all pictures at once.
+
+    Each step takes the best anchor that overlaps no earlier pick by more than MAX_OVERLAP,
+    which is what suppression followed by a choice of the best comes to. Where none is left,
+    the anchor whose greatest overlap with the earlier picks is lowest is taken. Equal anchors:
+    the higher score, then the lower position.
+
+    Args:
+        scores: (N, A).
+        overlaps: (A, A) intersection over union.
+        count: at most A.
+
+    Returns:
+        (N, count) different positions, in the order in which they were picked.
+    """
+    nearest = torch.zeros_like(scores)  # (N, A): greatest overlap with an earlier pick
+    picks = []
+    for _ in range(count):
+        cost = nearest.where(nearest > MAX_OVERLAP, 0)
+        is_candidate = cost == cost.amin(dim=1, keepdim=True)
+        pick = scores.masked_fill(~is_candidate, -torch.inf).argmax(dim=1)  # (N,)
+        nearest = torch.maximum(nearest, overlaps[pick])
+        nearest = nearest.scatter(1, pick[:, None], torch.inf)
+        picks.append(pick)
+    return torch.stack(picks, dim=1)
+
+
+def pick_details(scores: Tensor, overlaps: Tensor) -> Tensor:
+    """Positions (N, K) of the three best small and three best large of 261 scored anchors."""
+    s, n = SMALL_COUNT, PICKS_PER_GROUP
+    small = pick_apart(scores[:, :s], overlaps[:s, :s], n)
+    large = pick_apart(scores[:, s:], overlaps[s:, s:], n) + s
+    return torch.cat([small, large], dim=1)
+
+
+class ProposalPyramid(nn.Module):
+    """Scores every anchor from the last map of the whole picture, and picks K of them.
+
+    Runs in float32 under autocast too: in bfloat16 many scores would be equal.
+    """
+
+    anchors: Tensor
+    overlaps: Tensor
+
+    def __init__(self, map_channels: int) -> None:
+        super().__init__()
+        width = PYRAMID_CHANNELS
+        self.down1 = nn.Conv2d(map_channels, width, 3, stride=1, padding=1)
+        self.down2 = nn.Conv2d(width, width, 3, stride=2, padding=1)
+        self.down3 = nn.Conv2d(width, width, 3, stride=2, padding=1)
+        self.score1 = nn.Conv2d(width, 1, 1)
+        self.score2 = nn.Conv2d(width, 1, 1)
+        self.score3 = nn.Conv2d(width, 1, 1)
+        anchors = anchor_boxes()
+        self.register_buffer("anchors", anchors, persistent=False)
+        self.register_buffer("overlaps", box_overlaps(anchors, anchors), persistent=False)
+
+    def score(self, feature_map: Tensor) -> Tensor:
+        """From a map (N, M, 14, 14) to one score for each of 261 anchors, (N, 261)."""
+        with full_precision(feature_map):
+            d1 = self.down1(feature_map.float()).relu()  # (N, 128, 14, 14)  D1
+            d2 = self.down2(d1).relu()  # (N, 128, 7, 7)    D2
+            d3 = self.down3(d2).relu()  # (N, 128, 4, 4)    D3
+            scores = [self.score1(d1), self.score2(d2), self.score3(d3)]  # (N, 1, cells, cells)
+            return torch.cat([level.flatten(1) for level in scores], dim=1)
+
+    def forward(self, feature_map: Tensor) -> tuple[Tensor, Tensor]:
+        """The K boxes (N, K, 4), without gradient, and their scores (N, K), with it."""
+        scores = self.score(feature_map)  # (N, 261)  s
+        picks = pick_details(scores.detach(), self.overlaps)  # (N, K)
+        return self.anchors[picks], scores.gather(1, picks)

@@ -1,0 +1,47 @@
+"""The networks by name."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from deeppneumonia.errors import ConfigError
+from deeppneumonia.models.backbone import Backbone
+from deeppneumonia.models.densenet import densenet121
+from deeppneumonia.models.dre_net import DreNet
+from deeppneumonia.models.network import Network, PlainClassifier
+from deeppneumonia.models.resnet import resnet18, resnet50
+from deeppneumonia.models.vgg import vgg16
+
+BACKBONES: dict[str, Callable[[int], Backbone]] = {
+    "vgg16": vgg16,
+    "densenet121": densenet121,
+    "resnet50": resnet50,
+    "resnet18": resnet18,
+}
+
+
+def list_models() -> list[str]:
+    """The names that create_model knows."""
+    return [*BACKBONES, "drenet"]
+
+
+def create_model(name: str, num_classes: int) -> Network:
+    """Build a network with random weights, drawn from torch's global generator.
+
+    Args:
+        name: one of list_models().
+        num_classes: C, 2 or more.
+
+    Raises:
+        ConfigError: for an unknown name; it says which are known and which is nearest.
+    """
+    if num_classes < 2:
+        raise ValueError(f"a network tells two classes apart or more, not {num_classes}")
+    if name == "drenet":
+        return DreNet(name, resnet50(num_classes), num_classes)
+    if name in BACKBONES:
+        return PlainClassifier(name, BACKBONES[name](num_classes))
+    nearest = get_close_matches(name.lower(), list_models(), n=1, cutoff=0.0)[0]
+    raise ConfigError(
+        f"There is no network called {name!r}; did you mean {nearest!r}? "
+        f"Known networks: {', '.join(list_models())}."
+    )
