@@ -1,1 +1,18 @@
+"""From labelled pictures to trained weights: one loop for every network, exactly resumable."""
 
+from deeppneumonia.training.batches import Batch, Loaders, Trainable
+from deeppneumonia.training.config import Precision, Schedule, TrainConfig
+from deeppneumonia.training.history import EpochRecord
+from deeppneumonia.training.trainer import Trainer, TrainingResult
+
+__all__ = [
+    "Batch",
+    "EpochRecord",
+    "Loaders",
+    "Precision",
+    "Schedule",
+    "TrainConfig",
+    "Trainable",
+    "Trainer",
+    "TrainingResult",
+]

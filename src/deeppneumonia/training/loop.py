@@ -1,0 +1,220 @@
+"""One epoch of training and one of validation, the same for every network."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deeppneumonia.errors import ConfigError, TrainingError
+from deeppneumonia.evaluation import patient_auc
+from deeppneumonia.training.averaging import WeightAverage
+from deeppneumonia.training.batches import Batch, Trainable
+from deeppneumonia.training.config import Precision, TrainConfig
+from deeppneumonia.training.schedule import learning_rate_at
+
+
+@dataclass(frozen=True, slots=True)
+class EpochOutcome:
+    """What one pass over the training pictures came to."""
+
+    loss: float
+    """Mean over the pictures."""
+
+    pictures_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """How good the network is on the validation pictures."""
+
+    loss: float
+    """Mean over the pictures."""
+
+    auc: float
+    """Patient level."""
+
+
+class Learner:
+    """A network together with all that changes while it learns."""
+
+    def __init__(
+        self, network: Trainable, config: TrainConfig, class_weights: Tensor | None
+    ) -> None:
+        """Take over a network, already frozen where it must be.
+
+        Args:
+            network: trained in place, on the device where its parameters are.
+            config: how.
+            class_weights: (C,) factors of the loss; None for 1.
+        """
+        self.network = network
+        self.config = config
+        self.trained = {
+            name: value for name, value in network.named_parameters() if value.requires_grad
+        }
+        if not self.trained:
+            raise TrainingError(
+                f"All parameters are frozen (frozen_stages is {config.frozen_stages}), and at "
+                "least the last layer must be trained: freeze fewer stages."
+            )
+        self.device = next(iter(self.trained.values())).device
+        self.class_weights = None if class_weights is None else class_weights.to(self.device)
+        self.optimizer = torch.optim.SGD(
+            self.trained.values(),
+            lr=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+        self.average = (
+            WeightAverage(network, config.weight_average) if config.weight_average else None
+        )
+
+    def train_epoch(
+        self, batches: Iterable[Batch], epoch: int, after_step: Callable[[], None]
+    ) -> EpochOutcome:
+        """Go once through the training pictures.
+
+        Raises:
+            TrainingError: if there are none, or a loss is not finite.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate_at(self.config, epoch)
+        freeze(self.network, self.config)
+        started, total, pictures = time.perf_counter(), 0.0, 0
+        for step, batch in enumerate(islice(batches, self.config.max_steps_per_epoch), 1):
+            loss = self._step(batch)
+            if not math.isfinite(loss):
+                raise TrainingError(_not_finite(f"step {step} of epoch {epoch}", loss, self.config))
+            total += loss * len(batch)
+            pictures += len(batch)
+            after_step()
+        if not pictures:
+            raise TrainingError(
+                "The training set gave no pictures, and one at least is needed: check the split."
+            )
+        return EpochOutcome(total / pictures, pictures / (time.perf_counter() - started))
+
+    def _step(self, batch: Batch) -> float:
+        """Learn from one batch; its loss before the step. A loss that is not finite teaches not."""
+        loss = self._loss_of(batch)[0]
+        value = loss.item()
+        if math.isfinite(value):
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            if self.average:
+                self.average.update(self.network)
+        return value
+
+    @torch.no_grad()
+    def validate(self, batches: Iterable[Batch], epoch: int) -> Validation:
+        """Measure the network, or its weight average, on the validation pictures.
+
+        Raises:
+            TrainingError: if the loss is not finite.
+        """
+        total, labels, probabilities = 0.0, [], []
+        groups: list[str] = []
+        self.network.train(False)
+        with self.average.applied_to(self.network) if self.average else nullcontext():
+            for batch in batches:
+                loss, logits = self._loss_of(batch)
+                total += loss.item() * len(batch)
+                labels.append(batch.labels.cpu().numpy())
+                probabilities.append(logits.float().softmax(dim=1).cpu().numpy())
+                groups.extend(batch.groups)
+        loss_per_picture = total / len(groups)
+        if not math.isfinite(loss_per_picture):
+            where = f"the validation after epoch {epoch}"
+            raise TrainingError(_not_finite(where, loss_per_picture, self.config))
+        auc = patient_auc(np.concatenate(labels), np.concatenate(probabilities), groups)
+        return Validation(loss_per_picture, auc)
+
+    def _loss_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(loss, logits) of a batch."""
+        pictures = batch.pictures.to(self.device, non_blocking=True)
+        labels = batch.labels.to(self.device, non_blocking=True)
+        output = forward(self.network, pictures, self.config)
+        return self.network.loss(output, labels, self.class_weights), output.logits
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """The weights to validate, keep and use: averaged where the config says so."""
+        return self.average.weights if self.average else self.network.state_dict()
+
+    def capture(self) -> dict[str, Tensor]:
+        """All that changed by learning, under the names of `TrainingState.tensors`."""
+        parts: dict[str, Mapping[str, Tensor]] = {"weights": self.network.state_dict()}
+        if self.average:
+            parts["average"] = self.average.weights
+            parts["steps"] = {"average": torch.tensor(self.average.steps)}
+        if self.config.momentum:
+            buffers = {name: self.optimizer.state[p] for name, p in self.trained.items()}
+            parts["momentum"] = {
+                name: state["momentum_buffer"] for name, state in buffers.items() if state
+            }
+        return {f"{part}/{name}": t for part, named in parts.items() for name, t in named.items()}
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Become what `capture` saw; ValueError if it saw another network."""
+        own = {f"weights/{name}": value for name, value in self.network.state_dict().items()}
+        saved = {name: value for name, value in tensors.items() if name.startswith("weights/")}
+        if {n: v.shape for n, v in own.items()} != {n: v.shape for n, v in saved.items()}:
+            raise ValueError("the weights are those of another network")
+        for name, value in own.items():
+            value.copy_(saved[name])
+        if self.average:
+            self.average.steps = int(tensors["steps/average"])
+            for name, value in self.average.weights.items():
+                value.copy_(tensors[f"average/{name}"])
+        for name, parameter in self.trained.items():
+            if f"momentum/{name}" in tensors:
+                momentum = torch.empty_like(parameter).copy_(tensors[f"momentum/{name}"])
+                self.optimizer.state[parameter]["momentum_buffer"] = momentum
+
+
+def forward(network: Trainable, pictures: Tensor, config: TrainConfig) -> Any:
+    """The network's output, in the config's number format."""
+    is_bf16 = config.amp is Precision.BF16
+    with torch.autocast(pictures.device.type, torch.bfloat16, enabled=is_bf16):
+        return network(pictures)
+
+
+def freeze(network: Trainable, config: TrainConfig) -> None:
+    """Put the network into training mode, with those parts at rest that the config names.
+
+    Done before each epoch: `train()` alone would wake frozen batch normalisation again.
+
+    Raises:
+        ConfigError: if the network has no such parts.
+    """
+    network.train(True)
+    if config.frozen_stages:
+        _method_of(network, "freeze_stages", "frozen_stages")(config.frozen_stages)
+    if config.frozen_batchnorm:
+        _method_of(network, "freeze_batchnorm", "frozen_batchnorm")()
+
+
+def _method_of(network: Trainable, method: str, field: str) -> Callable[..., None]:
+    found: Callable[..., None] | None = getattr(network, method, None)
+    if found is None:
+        name = getattr(network, "name", type(network).__name__)
+        raise ConfigError(
+            f"The training recipe sets {field}, but the network {name} has nothing to freeze so: "
+            f"leave {field} out, or use a network with {method}()."
+        )
+    return found
+
+
+def _not_finite(where: str, loss: float, config: TrainConfig) -> str:
+    advice = f"try a learning_rate below {config.learning_rate:g}"
+    if config.amp is not Precision.OFF:
+        advice += f", or amp = {str(Precision.OFF)!r}"
+    return f"The loss is {loss} at {where}, and it must be a finite number: {advice}."
