@@ -1,1 +1,30 @@
+"""From files of any accepted kind to one study, and to one volume whose geometry can be trusted."""
 
+from deeppneumonia.readers.decode import MissingRescaleError
+from deeppneumonia.readers.dicom import MixedPatientsError, SeveralStudiesError
+from deeppneumonia.readers.gate import NoStudyError, UnsafeInputError
+from deeppneumonia.readers.geometry import (
+    GantryTiltError,
+    MissingSlicesError,
+    NotAxialError,
+    VariableSpacingError,
+)
+from deeppneumonia.readers.series import WrongModalityError
+from deeppneumonia.readers.stack import MixedSeriesError
+from deeppneumonia.readers.study import read_study, read_volume
+
+__all__ = [
+    "GantryTiltError",
+    "MissingRescaleError",
+    "MissingSlicesError",
+    "MixedPatientsError",
+    "MixedSeriesError",
+    "NoStudyError",
+    "NotAxialError",
+    "SeveralStudiesError",
+    "UnsafeInputError",
+    "VariableSpacingError",
+    "WrongModalityError",
+    "read_study",
+    "read_volume",
+]

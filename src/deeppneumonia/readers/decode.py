@@ -1,0 +1,167 @@
+"""From stored DICOM values to Hounsfield units, one slice at a time and only when asked for."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from deeppneumonia.errors import StudyError
+from deeppneumonia.readers.gate import Lease
+from deeppneumonia.readers.geometry import Reorientation
+from deeppneumonia.readers.headers import PixelFormat, SliceHeader
+
+AIR_HU = -1000
+FLOOR_HU = -1024
+"""Lower clamp: nothing absorbs less than air; what lies below is noise or padding."""
+
+NOT_HU = {"OD", "Z_EFF", "ED", "EDW", "MGML", "PCT"}
+"""Rescale Types of spectral and other maps (PS3.3 C.11.1.1.2); US (unspecified) is HU in CT."""
+
+
+class MissingRescaleError(StudyError):
+    """Stored values cannot be turned into HU."""
+
+
+@dataclass(frozen=True)
+class DicomSlices:
+    """The pixels of a checked series; nothing is kept in memory."""
+
+    headers: tuple[SliceHeader, ...]
+    """From feet to head."""
+
+    reorientation: Reorientation
+    dtype: np.dtype[Any]
+    """int16, or float32 where a slope or intercept is fractional."""
+
+    lease: Lease | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        size = self.headers[0].rows, self.headers[0].columns
+        rows, columns = size if self.reorientation.axes[1] == 1 else size[::-1]
+        return len(self.headers), rows, columns
+
+    def read(self, index: int) -> NDArray[Any]:
+        """Slice `index` in HU; StudyError when its pixel data are damaged."""
+        header = self.headers[index]
+        try:
+            stored = decode_stored(header)
+        except StudyError as error:
+            raise StudyError(f"Slice {index + 1} (counted from the feet): {error}") from error
+        hu = to_hu(stored, header, self.dtype)
+        return np.ascontiguousarray(self.reorientation.apply_to_slice(hu))
+
+
+def dtype_for(headers: tuple[SliceHeader, ...]) -> np.dtype[Any]:
+    """The type that holds HU without loss: int16, or float32 where the rescale is fractional."""
+    whole = all(
+        float(value).is_integer() for h in headers for value in (h.slope or 0, h.intercept or 0)
+    )
+    return np.dtype(np.int16 if whole else np.float32)
+
+
+def check_rescale(headers: tuple[SliceHeader, ...]) -> None:
+    """Refuse slices whose stored values have no known way to HU, or are colours."""
+    for number, header in enumerate(headers, start=1):
+        slope, intercept = header.slope, header.intercept
+        if slope is None or intercept is None or not np.isfinite([slope, intercept]).all():
+            raise MissingRescaleError(
+                "Rescale Slope (0028,1053) or Rescale Intercept (0028,1052) is missing in slice "
+                f"{number}, so its values cannot be turned into Hounsfield units: "
+                "export the original CT images."
+            )
+        if slope == 0 or header.rescale_type in NOT_HU:
+            raise MissingRescaleError(
+                f"Slice {number} has Rescale Slope {slope:g} and Rescale Type "
+                f"{header.rescale_type or 'HU'}, which do not give Hounsfield units: "
+                "give a plain CT series."
+            )
+        if header.pixels.samples != 1 or not header.pixels.photometric.startswith("MONOCHROME"):
+            raise StudyError(
+                f"Slice {number} holds colours, where grey CT values are expected: "
+                "give the original CT images, not a screen capture."
+            )
+        if header.pixels.bits_allocated not in (8, 16, 32):
+            raise StudyError(
+                f"Slice {number} has {header.pixels.bits_allocated} bits a pixel, where 8, 16 or "
+                "32 are expected: export the original CT images."
+            )
+
+
+def to_hu(stored: NDArray[Any], header: SliceHeader, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Apply one slice's own rescale (PS3.3 C.11.1.1.2); padding becomes air.
+
+    MONOCHROME1 changes how values are shown, not what they mean (C.7.6.3.1.2), so that it plays
+    no part here.
+    """
+    slope, intercept = header.slope, header.intercept
+    if slope is None or intercept is None:
+        raise MissingRescaleError("The slice has no rescale: call check_rescale first.")
+    exact = stored.astype(np.float64) * slope + intercept
+    hu = np.maximum(exact, FLOOR_HU)
+    if header.pixels.padding is not None:
+        low, high = header.pixels.padding
+        hu[(stored >= low) & (stored <= high)] = AIR_HU
+    if dtype == np.int16:
+        hu = hu.clip(FLOOR_HU, np.iinfo(np.int16).max)
+    converted: NDArray[Any] = hu.astype(dtype)
+    return converted
+
+
+def decode_stored(header: SliceHeader) -> NDArray[Any]:
+    """The stored values of one slice, (rows, columns), freed of bits that are not pixels.
+
+    Raises:
+        StudyError: no pixel data, truncated or damaged data, or a compression that cannot be read.
+    """
+    syntax = UID(header.transfer_syntax).name if header.transfer_syntax else "unknown"
+    try:
+        stored = _decode(header)
+    # Codecs raise whatever they like for damaged data; the cause is kept.
+    except Exception as error:
+        raise StudyError(
+            f"the pixel data (transfer syntax {syntax}) are missing, damaged, or packed in a way "
+            "that cannot be read; export the study again, uncompressed."
+        ) from error
+    if stored.shape != (header.rows, header.columns):
+        raise StudyError(
+            f"the pixel data are {stored.shape}, where the header states {header.rows} x "
+            f"{header.columns} pixels; export the study again."
+        )
+    return clean_bits(stored, header.pixels)
+
+
+def _decode(header: SliceHeader) -> NDArray[Any]:
+    if header.frames > 1 and header.transfer_syntax != DeflatedExplicitVRLittleEndian:
+        frame: NDArray[Any] = pixel_array(header.file, index=header.frame, raw=True)
+        return frame
+    dataset = pydicom.dcmread(header.file, force=True)
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit = dataset.original_encoding[0]
+        dataset.file_meta.TransferSyntaxUID = (
+            ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        )
+    stored: NDArray[Any] = pixel_array(dataset, index=header.frame, raw=True)
+    return stored
+
+
+def clean_bits(stored: NDArray[Any], pixels: PixelFormat) -> NDArray[Any]:
+    """Keep bits_stored bits below high_bit: older files keep overlays in the others."""
+    if pixels.bits_stored == pixels.bits_allocated or pixels.high_bit >= pixels.bits_allocated:
+        return stored
+    shift = pixels.high_bit + 1 - pixels.bits_stored
+    values = stored.astype(np.int64) >> max(shift, 0)
+    values &= (1 << pixels.bits_stored) - 1
+    if pixels.signed:
+        sign = 1 << (pixels.bits_stored - 1)
+        values = (values ^ sign) - sign
+    return values

@@ -1,0 +1,72 @@
+"""Single values out of a DICOM header, whatever its vendor made of the standard.
+
+Values are taken from the raw elements: an invalid UID or an overlong number then neither stops
+the reading nor gets into a warning, with a patient's data in it. Tags: DICOM PS3.6.
+"""
+
+from typing import Any
+
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+
+KEYWORDS = """
+    ImageType SOPInstanceUID Modality SliceThickness ConvolutionKernel GantryDetectorTilt
+    PatientID PatientName PatientBirthDate StudyInstanceUID SeriesInstanceUID AcquisitionNumber
+    ImagePositionPatient ImageOrientationPatient PixelSpacing Rows Columns NumberOfFrames
+    SamplesPerPixel PhotometricInterpretation BitsAllocated BitsStored HighBit PixelRepresentation
+    PixelPaddingValue PixelPaddingRangeLimit RescaleIntercept RescaleSlope RescaleType WindowCenter
+    LossyImageCompression SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
+    FrameType FrameAcquisitionNumber
+"""
+TAGS = {keyword: tag_for_keyword(keyword) or 0 for keyword in KEYWORDS.split()}
+
+
+def text_of(dataset: Dataset, keyword: str) -> str:
+    """A value as text, its parts joined by backslashes; empty when missing."""
+    tag = TAGS[keyword]
+    value: Any = dataset.get_item(tag).value if tag in dataset else None
+    if isinstance(value, bytes):
+        return value.decode("latin-1").strip(" \0")
+    if isinstance(value, list | tuple) or type(value).__name__ == "MultiValue":
+        return "\\".join(str(part) for part in value)
+    return "" if value is None else str(value).strip(" \0")
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The parts of a code string, in capitals."""
+    return tuple(word.strip().upper() for word in text.split("\\")) if text else ()
+
+
+def numbers_of(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...]:
+    """All values of a decimal string; empty unless there are exactly `count` of them."""
+    try:
+        values = tuple(float(part) for part in text_of(dataset, keyword).split("\\"))
+    except ValueError:
+        return ()
+    return values if len(values) == count else ()
+
+
+def number_of(dataset: Dataset, keyword: str) -> float | None:
+    """The first value of a decimal or integer string; None when it is missing or no number."""
+    try:
+        return float(text_of(dataset, keyword).split("\\")[0])
+    except ValueError:
+        return None
+
+
+def integer_of(dataset: Dataset, keyword: str, *, signed: bool = False) -> int | None:
+    """A binary value (US or SS), read with the given sign whatever VR the file claims."""
+    tag = TAGS[keyword]
+    if tag not in dataset:
+        return None
+    element: Any = dataset.get_item(tag)
+    value = element.value
+    if isinstance(value, bytes):
+        little = getattr(element, "is_little_endian", True)
+        return (
+            int.from_bytes(value, "little" if little else "big", signed=signed) if value else None
+        )
+    if value is None or value == "":
+        return None
+    number = int(value)
+    return number - 65536 if signed and number > 32767 else number

@@ -1,0 +1,166 @@
+"""Which headers of one series make its stack of slices, and what had to be left out for that."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from deeppneumonia.domain.volume import QualityFlag
+from deeppneumonia.errors import StudyError
+from deeppneumonia.readers.decode import decode_stored
+from deeppneumonia.readers.geometry import (
+    SAME_PLACE_MM,
+    NotAxialError,
+    angle_deg,
+    is_axial,
+    normal_of,
+)
+from deeppneumonia.readers.headers import SliceHeader
+
+MAX_TURN_DEG = 1.0
+"""Planes that differ by more are not of one stack."""
+
+Headers = tuple[SliceHeader, ...]
+Flags = tuple[QualityFlag, ...]
+
+
+class MixedSeriesError(StudyError):
+    """A series holds slices that do not belong together and cannot be told apart."""
+
+
+def usable_slices(headers: Sequence[SliceHeader]) -> tuple[Headers, Flags]:
+    """The slices of one stack, one to a place, in no particular order.
+
+    Localizers and slices of another direction are left out, repeated slices are dropped, mixed
+    acquisitions are separated; each leaves a flag.
+
+    Raises:
+        StudyError: no positions, only other directions, slices of different size, or different
+            pictures in one place.
+    """
+    slices, left_out = _leave_out_localizers(headers)
+    _check_alike(slices)
+    slices, repeated = _drop_repeated(slices)
+    slices, mixed = _separate_acquisitions(slices)
+    slices, doubled = _drop_doubles(slices)
+    return slices, left_out + _repeat_flag(repeated + doubled) + mixed
+
+
+def height(header: SliceHeader) -> float:
+    """Distance along the slice's own normal, in mm, growing towards the head."""
+    return float(normal_of(header.orientation) @ np.asarray(header.position))
+
+
+def _leave_out_localizers(headers: Sequence[SliceHeader]) -> tuple[Headers, Flags]:
+    pictures = tuple(h for h in headers if not h.is_localizer)
+    unplaced = [h for h in pictures if not (h.is_placed and len(h.pixel_spacing_mm) == 2)]
+    if unplaced or not pictures:
+        raise StudyError(
+            f"{len(unplaced)} of {len(headers)} images lack Image Position (0020,0032), Image "
+            "Orientation (0020,0037) or Pixel Spacing (0028,0030), without which slices cannot be "
+            "placed in the patient: export the original CT images."
+        )
+    axial = tuple(h for h in pictures if is_axial(h.orientation))
+    if not axial:
+        vertical = np.array([0.0, 0.0, 1.0])
+        raise NotAxialError(angle_deg=angle_deg(normal_of(pictures[0].orientation), vertical))
+    count = len(headers) - len(axial)
+    flag = QualityFlag(
+        "localizers_left_out",
+        f"{_images(count)} of this series are localizers or of another direction and were left "
+        "out.",
+    )
+    return axial, (flag,) if count else ()
+
+
+def _check_alike(slices: Headers) -> None:
+    """One matrix, one pixel size and one direction for all slices."""
+    sizes = Counter((h.rows, h.columns) for h in slices)
+    if len(sizes) > 1:
+        raise MixedSeriesError(
+            f"The series mixes slices of {_listed(sizes)} pixels, where all must have one size: "
+            "export the series again without added pictures."
+        )
+    spacings = np.array([h.pixel_spacing_mm for h in slices])
+    if np.ptp(spacings, axis=0).max() > 0.001 * spacings.max():
+        raise MixedSeriesError(
+            f"The series mixes pixels of {spacings.min():.3f} and {spacings.max():.3f} mm, where "
+            "all must have one size: export one reconstruction."
+        )
+    first = np.array(slices[0].orientation).reshape(2, 3)
+    for header in slices[1:]:
+        turned = np.degrees(
+            np.linalg.norm(np.array(header.orientation).reshape(2, 3) - first, axis=1)
+        )
+        if turned.max() > MAX_TURN_DEG:
+            raise MixedSeriesError(
+                f"The series mixes axial slices that are turned {turned.max():.0f} degrees against "
+                "each other, where all must lie alike: export one acquisition."
+            )
+
+
+def _listed(sizes: Counter[tuple[int, int]]) -> str:
+    return " and ".join(f"{rows} x {columns}" for rows, columns in sorted(sizes))
+
+
+def _drop_repeated(slices: Headers) -> tuple[Headers, int]:
+    """Drop further copies of one SOP instance in one place: the same object by definition."""
+    seen: dict[tuple[object, ...], SliceHeader] = {}
+    for number, header in enumerate(slices):
+        identity = header.sop_uid or number
+        seen.setdefault((identity, header.frame, header.position), header)
+    return tuple(seen.values()), len(slices) - len(seen)
+
+
+def _separate_acquisitions(slices: Headers) -> tuple[Headers, Flags]:
+    """Where acquisitions overlap along the patient, keep the one with most slices."""
+    acquisitions: dict[str, list[SliceHeader]] = {}
+    for header in slices:
+        acquisitions.setdefault(header.acquisition, []).append(header)
+    spans = sorted(
+        (min(map(height, group)), max(map(height, group))) for group in acquisitions.values()
+    )
+    overlap = any(low < end - SAME_PLACE_MM for (_, end), (low, _) in pairwise(spans))
+    if not overlap:
+        return slices, ()
+    number = max(
+        acquisitions, key=lambda n: (len(acquisitions[n]), -int(n) if n.isdigit() else 0, n)
+    )
+    kept = tuple(acquisitions[number])
+    flag = QualityFlag(
+        "mixed_acquisitions",
+        f"The series mixes {len(acquisitions)} acquisitions of the same region; the one with the "
+        f"most slices ({len(kept)}) was used and {_images(len(slices) - len(kept))} left out.",
+    )
+    return kept, (flag,)
+
+
+def _drop_doubles(slices: Headers) -> tuple[Headers, int]:
+    """Of slices in one place keep one if their pixels are equal, and refuse them if not."""
+    kept: list[SliceHeader] = []
+    for header in sorted(slices, key=lambda h: (height(h), h.sop_uid)):
+        if kept and height(header) - height(kept[-1]) < SAME_PLACE_MM:
+            _check_equal(kept[-1], header)
+        else:
+            kept.append(header)
+    return tuple(kept), len(slices) - len(kept)
+
+
+def _check_equal(first: SliceHeader, second: SliceHeader) -> None:
+    same_rescale = (first.slope, first.intercept) == (second.slope, second.intercept)
+    if not (same_rescale and np.array_equal(decode_stored(first), decode_stored(second))):
+        raise MixedSeriesError(
+            "Two different slices lie in the same place of the patient, where one is expected: "
+            "two acquisitions or reconstructions were mixed; export one of them."
+        )
+
+
+def _repeat_flag(count: int) -> Flags:
+    if not count:
+        return ()
+    return (QualityFlag("duplicates_dropped", f"{_images(count)} came twice and were dropped."),)
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
