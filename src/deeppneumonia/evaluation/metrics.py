@@ -143,7 +143,7 @@ def weighted_scores(
 def rank_auc(positive: NDArray[np.bool_], scores: Floats, weights: Floats) -> Floats:
     """(R,): area under the ROC curve of scores (n,), by ranks; NaN without both kinds of row."""
     order = np.argsort(scores, kind="stable")
-    of_positives, of_negatives = _weight_per_score(positive, scores, weights, order)  # (R, G)
+    of_positives, of_negatives = weight_per_score(positive, scores, weights, order)  # (R, G)
     negatives_below = np.cumsum(of_negatives, axis=1) - of_negatives
     won = (of_positives * (negatives_below + 0.5 * of_negatives)).sum(axis=1)
     return _ratio(won, of_positives.sum(axis=1) * of_negatives.sum(axis=1))
@@ -152,7 +152,7 @@ def rank_auc(positive: NDArray[np.bool_], scores: Floats, weights: Floats) -> Fl
 def average_precision(positive: NDArray[np.bool_], scores: Floats, weights: Floats) -> Floats:
     """(R,): sum over the steps of recall, times the precision there; NaN without positives."""
     order = np.argsort(-scores, kind="stable")
-    of_positives, of_negatives = _weight_per_score(positive, scores, weights, order)  # (R, G)
+    of_positives, of_negatives = weight_per_score(positive, scores, weights, order)  # (R, G)
     found = np.cumsum(of_positives, axis=1)
     precision = _ratio(found, found + np.cumsum(of_negatives, axis=1), undefined=0.0)
     return _ratio((of_positives * precision).sum(axis=1), of_positives.sum(axis=1))
@@ -226,7 +226,7 @@ def check_names(class_names: Sequence[str], probabilities: Floats) -> None:
         raise ValueError(f"{list(class_names)} are not names for {probabilities.shape[1]} classes")
 
 
-def _weight_per_score(
+def weight_per_score(
     positive: NDArray[np.bool_], scores: Floats, weights: Floats, order: NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
     """Weight of positives and of negatives at each different score, (R, G) each, in `order`."""

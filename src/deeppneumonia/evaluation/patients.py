@@ -44,20 +44,32 @@ def aggregate_by_patient(
     array([[0.8, 0.2]])
     """
     labels, probabilities = checked(labels, probabilities, groups)
-    patients, first, index = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
-    torn = labels != labels[first][index]
+    patients, patient_labels, patient_of_row = label_of_patients(labels, groups)
+    answered = is_answered(probabilities)
+    slices = np.bincount(patient_of_row[answered], minlength=len(patients))  # (P,)
+    total = np.zeros((len(patients), probabilities.shape[1]))
+    np.add.at(total, patient_of_row[answered], probabilities[answered])
+    mean = np.full_like(total, np.nan)
+    np.divide(total, slices[:, None], out=mean, where=slices[:, None] > 0)
+    return PatientTable(patients, patient_labels, mean)
+
+
+def label_of_patients(
+    labels: NDArray[np.integer], groups: Sequence[str]
+) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
+    """The sorted patients, the label of each (P,), and the patient of each row (n,).
+
+    Raises:
+        ValueError: if a patient has two labels.
+    """
+    patients, first, of_row = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
+    torn = labels != labels[first][of_row]
     if torn.any():
         raise ValueError(
             f"patient {groups[int(np.argmax(torn))]!r} has slices of two labels, "
-            f"where a patient has one ({np.unique(index[torn]).size} such patients)"
+            f"where a patient has one ({np.unique(of_row[torn]).size} such patients)"
         )
-    answered = is_answered(probabilities)
-    slices = np.bincount(index[answered], minlength=len(patients))  # (P,)
-    total = np.zeros((len(patients), probabilities.shape[1]))
-    np.add.at(total, index[answered], probabilities[answered])
-    mean = np.full_like(total, np.nan)
-    np.divide(total, slices[:, None], out=mean, where=slices[:, None] > 0)
-    return PatientTable(tuple(str(patient) for patient in patients), labels[first], mean)
+    return tuple(map(str, patients)), labels[first].astype(np.int64), of_row
 
 
 def is_answered(probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:
