@@ -1,0 +1,211 @@
+"""From a diagnosis to the words of its report, each derived from a number that the model gave."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from deeppneumonia.domain import (
+    Diagnosis,
+    KeySlice,
+    PatientDiagnosis,
+    SlicePrediction,
+    SourceKind,
+    Status,
+    title_of,
+)
+from deeppneumonia.reports.document import (
+    DISCLAIMER,
+    Fact,
+    FlagLine,
+    Impression,
+    ReportContext,
+    ReportDocument,
+    SliceLine,
+    ranked_lines,
+)
+from deeppneumonia.reports.key_findings import key_finding, picture_geometry
+from deeppneumonia.reports.technique import dropped_slices, technique
+from deeppneumonia.reports.wording import as_percent, capitalised, counted, listed
+
+TITLE = "Chest CT: pneumonia assessment by computer"
+
+
+def compose(
+    diagnosis: PatientDiagnosis, key_slices: Sequence[KeySlice], context: ReportContext
+) -> ReportDocument:
+    """Everything that a report says. A refusal gives no probability, whatever was computed.
+
+    Args:
+        diagnosis: the answer to the study.
+        key_slices: one for each of `diagnosis.key_slices`, in that order; none on a refusal.
+        context: what came in, when, and what read it.
+
+    Raises:
+        ValueError: if the key slices are not those that the diagnosis names.
+    """
+    refused = diagnosis.status is Status.REFUSED
+    shown = () if refused else tuple(key_slices)
+    expected = () if refused else diagnosis.key_slices
+    if tuple(one.prediction.slice_index for one in shown) != expected:
+        raise ValueError(f"key slices must be {expected}, in this order")
+    geometry = picture_geometry(context.volume)
+    lines = () if refused else _slice_lines(diagnosis)
+    return ReportDocument(
+        title=TITLE,
+        disclaimer=DISCLAIMER,
+        status=diagnosis.status,
+        created=context.created.strftime("%Y-%m-%d %H:%M %Z").strip(),
+        technique=technique(diagnosis, context),
+        findings=_findings(diagnosis, context),
+        key_findings=tuple(key_finding(one, geometry, context) for one in shown),
+        slices=lines,
+        slice_count=len(context.volume) if context.volume else 0,
+        impression=_impression(diagnosis),
+        flags=tuple(FlagLine(one.code, one.message, one.blocks) for one in diagnosis.flags),
+        quality_remark=("Nothing beyond the reasons above." if refused else "Nothing was noticed."),
+        limits=_limits(diagnosis, context),
+        provenance=_provenance(diagnosis, context),
+        geometry=geometry,
+    )
+
+
+def _slice_lines(diagnosis: PatientDiagnosis) -> tuple[SliceLine, ...]:
+    kept = [
+        SliceLine(
+            one.slice_index,
+            ranked_lines(one.probabilities),
+            len(one.details),
+            is_key=one.slice_index in diagnosis.key_slices,
+        )
+        for one in diagnosis.slices
+    ]
+    dropped = [
+        SliceLine(index, (), 0, dropped_because=reason)
+        for index, reason in dropped_slices(diagnosis)
+    ]
+    return tuple(sorted(kept + dropped, key=lambda line: line.slice_index))
+
+
+def _findings(diagnosis: PatientDiagnosis, context: ReportContext) -> tuple[str, ...]:
+    """The overall pattern in sober words: what most slices say, where, and with which details."""
+    if diagnosis.status is Status.REFUSED:
+        return ("The network's opinion is not shown, because the study cannot carry one.",)
+    slices = sorted(diagnosis.slices, key=lambda one: one.slice_index)
+    leading = _leading(diagnosis.probabilities)
+    return (
+        _votes(slices, diagnosis.probabilities),
+        *_thirds(slices, leading),
+        _details_found(slices, context.detail_level),
+    )
+
+
+def _leading(probabilities: Mapping[str, float]) -> str:
+    return max(probabilities, key=lambda label: probabilities[label])
+
+
+def _votes(slices: Sequence[SlicePrediction], labels: Mapping[str, float]) -> str:
+    best = [_leading(one.probabilities) for one in slices]
+    votes = {label: best.count(label) for label in labels}
+    ranked = sorted((label for label in votes if votes[label]), key=lambda label: -votes[label])
+    parts = [f"{votes[label]} for {title_of(label)}" for label in ranked]
+    verb = "speaks" if len(slices) == 1 else "speak"
+    return f"Of {counted(len(slices), 'slice')} read by the network, {listed(parts)} {verb} most."
+
+
+def _thirds(slices: Sequence[SlicePrediction], label: str) -> tuple[str, ...]:
+    """Mean probability by height; needs two slices in every third to be worth a sentence."""
+    if len(slices) < 6:
+        return ()
+    cut = [0, len(slices) // 3, len(slices) - len(slices) // 3, len(slices)]
+    means = [
+        sum(one.probabilities[label] for one in slices[start:stop]) / (stop - start)
+        for start, stop in pairwise(cut)
+    ]
+    lower, middle, upper = map(as_percent, means)
+    return (
+        f"Mean slice probability of {title_of(label)}: {lower} in the lower, {middle} in the "
+        f"middle and {upper} in the upper third of these slices.",
+    )
+
+
+def _details_found(slices: Sequence[SlicePrediction], level: float | None) -> str:
+    reach = "" if level is None else f" at or above the model's level of {level:.2f}"
+    total = sum(len(one.details) for one in slices)
+    if not total:
+        return f"No detail{reach} was found on any slice, so no box is drawn."
+    bearing = sum(bool(one.details) for one in slices)
+    return f"{capitalised(counted(total, 'detail'))}{reach} on {bearing} of {len(slices)} slices."
+
+
+def _impression(diagnosis: PatientDiagnosis) -> Impression:
+    if diagnosis.status is Status.REFUSED:
+        return Impression(
+            "Refused: no answer",
+            ("This study cannot be assessed, so no probability is given.",),
+            diagnosis.reasons,
+            (),
+        )
+    lines = ranked_lines(diagnosis.probabilities)
+    others = [f"{title_of(line.label)} is {line.words} ({line.percent})" for line in lines[1:]]
+    lead = f"{title_of(lines[0].label)} is {lines[0].words} ({lines[0].percent})"
+    if diagnosis.status is Status.INDETERMINATE:
+        return Impression(
+            "Indeterminate: no diagnosis",
+            (
+                "The model does not commit itself; the probabilities below are shown for "
+                "orientation and are no answer.",
+            ),
+            diagnosis.reasons,
+            lines,
+        )
+    return Impression(
+        f"{lines[0].title}: {lines[0].words}",
+        (f"Of the {len(lines)} answers that this model knows, {lead}; {listed(others)}.",),
+        diagnosis.reasons,
+        lines,
+    )
+
+
+def _limits(diagnosis: PatientDiagnosis, context: ReportContext) -> tuple[str, ...]:
+    general = (
+        f"{DISCLAIMER}: not to be used for diagnosis, triage or treatment. A radiologist reads "
+        "the whole study.",
+    )
+    if diagnosis.status is Status.REFUSED:
+        return (*general, "A refusal says nothing about the patient, neither ill nor healthy.")
+    known = listed([title_of(label) for label in diagnosis.probabilities])
+    return (
+        *general,
+        f"The model knows {known}, and nothing else: any other disease is given one of these "
+        "names or called indeterminate.",
+        *_healthy_limit(diagnosis),
+        *context.trained_on,
+        "Probabilities are calibrated on validation patients of the training hospitals and may "
+        "be off for other scanners and other patients.",
+        "Boxes and heat maps show what the network used, not where disease begins and ends. "
+        "Nothing is drawn where it found nothing. A heat map is scaled to its own slice, so "
+        "colours of two slices do not compare.",
+    )
+
+
+def _healthy_limit(diagnosis: PatientDiagnosis) -> tuple[str, ...]:
+    if diagnosis.diagnosis != Diagnosis.HEALTHY:
+        return ()
+    return ("This answer does not rule out disease: only some of the slices were read.",)
+
+
+def _provenance(diagnosis: PatientDiagnosis, context: ReportContext) -> tuple[Fact, ...]:
+    facts = [
+        Fact("Report made", context.created.strftime("%Y-%m-%d %H:%M %Z").strip()),
+        Fact("Software", f"DeepPneumonia {context.version}"),
+        Fact("Model", diagnosis.model.name),
+        Fact("Model file, sha256", diagnosis.model.sha256),
+    ]
+    uid = diagnosis.quality.get("study_uid")
+    if isinstance(uid, str):
+        what = "UID" if diagnosis.quality.get("format") == SourceKind.DICOM else "content id"
+        digest = hashlib.sha256(uid.encode()).hexdigest()
+        facts.append(Fact(f"Study, sha256 of its {what}", digest[:16]))
+    if "total" in diagnosis.timing_s:
+        facts.append(Fact("Time taken", f"{diagnosis.timing_s['total']:.1f} s"))
+    return tuple(facts)

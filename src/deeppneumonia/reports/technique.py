@@ -1,0 +1,89 @@
+"""The first part of a report: what came in, what was used of it, and what read it."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from deeppneumonia.domain import PatientDiagnosis, SourceKind, Status, Unit
+from deeppneumonia.reports.document import Fact, ReportContext
+from deeppneumonia.reports.wording import counted, listed
+
+FORMATS = {
+    SourceKind.DICOM: "DICOM",
+    SourceKind.NIFTI: "NIfTI",
+    SourceKind.META_IMAGE: "MetaImage (MHA)",
+    SourceKind.NRRD: "NRRD",
+    SourceKind.PICTURES: "folder of pictures",
+}
+UNITS = {
+    Unit.HU: "Hounsfield units, shown in the lung window",
+    Unit.GREY: "grey levels of pictures; Hounsfield units are not known",
+}
+
+
+def technique(diagnosis: PatientDiagnosis, context: ReportContext) -> tuple[Fact, ...]:
+    """What came in and how it was read; a line that is not known is left out.
+
+    Reads these entries of `diagnosis.quality`, all optional: `format`, `unit`, `spacing_mm`
+    (slice, row, column), `series_description`, `series_chosen_because`, `lung_volume_ml`
+    and `dropped` (a list of `{"index", "reason"}`).
+    """
+    facts = [*_what_came(diagnosis, context), *_what_was_read(diagnosis)]
+    model = diagnosis.model
+    facts.append(("Model", f"{model.name}, sha256 {model.sha256[:12]}"))
+    return tuple(Fact(name, value) for name, value in facts if value)
+
+
+def dropped_slices(diagnosis: PatientDiagnosis) -> list[tuple[int, str]]:
+    """(slice index, reason) of each slice that was looked at and not given to the network."""
+    dropped = diagnosis.quality.get("dropped", ())
+    if not isinstance(dropped, Iterable):
+        return []
+    return [(int(one["index"]), str(one["reason"])) for one in dropped]
+
+
+def _what_came(diagnosis: PatientDiagnosis, context: ReportContext) -> list[tuple[str, str]]:
+    quality, volume = diagnosis.quality, context.volume
+    kind, unit = str(quality.get("format", "")), str(quality.get("unit", ""))
+    modality = volume.series.modality if volume and volume.series else ""
+    modality = "" if modality == "OT" else modality
+    return [
+        (
+            "Study",
+            ", ".join(filter(None, [FORMATS.get(SourceKind(kind)) if kind else "", modality])),
+        ),
+        ("Series", str(quality.get("series_description", ""))),
+        ("Series chosen", str(quality.get("series_chosen_because", ""))),
+        ("Slices", _slices(diagnosis, context)),
+        ("Values", UNITS[Unit(unit)] if unit else ""),
+    ]
+
+
+def _slices(diagnosis: PatientDiagnosis, context: ReportContext) -> str:
+    if context.volume is None:
+        return ""
+    text = f"{len(context.volume)}, numbered from the feet (the lowest is 0)"
+    spacing = diagnosis.quality.get("spacing_mm")
+    if isinstance(spacing, (list, tuple)) and len(spacing) == 3:
+        between, row, column = (float(length) for length in spacing)
+        text += f"; {between:.2f} mm apart, pixels {row:.2f} x {column:.2f} mm"
+    return text
+
+
+def _what_was_read(diagnosis: PatientDiagnosis) -> list[tuple[str, str]]:
+    dropped = dropped_slices(diagnosis)
+    kept = 0 if diagnosis.status is Status.REFUSED else len(diagnosis.slices)
+    examined = kept + len(dropped)
+    facts = []
+    if examined and diagnosis.status is not Status.REFUSED:
+        facts.append(
+            ("Examined", f"{counted(examined, 'slice')}: {kept} read, {len(dropped)} dropped")
+        )
+    if dropped:
+        reasons = Counter(reason.rstrip(".") for _, reason in dropped)
+        facts.append(
+            ("Dropped because", listed([f"{why} ({count})" for why, count in reasons.items()]))
+        )
+    lungs = diagnosis.quality.get("lung_volume_ml")
+    if isinstance(lungs, (int, float)):
+        facts.append(("Lung volume", f"about {lungs:.0f} ml in the examined slices"))
+    return facts
