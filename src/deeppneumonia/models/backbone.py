@@ -40,7 +40,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def stages(self) -> tuple[tuple[nn.Module, ...], ...]:
-        """Five groups of modules to be run in order; after each the map is half as wide."""
+        """Five groups of modules to be run in order, from pixels to the last map."""
 
     @abstractmethod
     def pool(self, feature_map: Tensor) -> Tensor:

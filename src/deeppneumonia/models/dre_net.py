@@ -67,10 +67,8 @@ class DreNet(Network):
         return features.view(*boxes.shape[:2], -1)
 
     def read_zoom(self, x: Tensor, box: Tensor) -> Tensor:
-        """Features (N, D) of one box (N, 1, 4) a picture, cut from a 600 px copy, at 448 px."""
-        copy = F.interpolate(x, ZOOM_SOURCE_PX, mode="bilinear", align_corners=False)
-        zoom = crop_boxes(copy, box * (ZOOM_SOURCE_PX / self.input_px), self.input_px)
-        return self.backbone.pool(self.backbone.feature_map(zoom))
+        """Features (N, D) of one box (N, 1, 4) a picture."""
+        return self.backbone.pool(self.backbone.feature_map(cut_zoom(x, box)))
 
     def loss(
         self, output: NetworkOutput, targets: Tensor, class_weights: Tensor | None = None
@@ -90,3 +88,10 @@ class DreNet(Network):
     def cam_layer(self) -> nn.Module:
         """The whole picture's last map F; the details' and the zoom's maps do not pass it."""
         return self.image_map
+
+
+def cut_zoom(x: Tensor, box: Tensor) -> Tensor:
+    """One box (N, 1, 4) of each picture, cut from a 600 px copy and enlarged to its full side."""
+    side = x.shape[-1]
+    copy = F.interpolate(x, ZOOM_SOURCE_PX, mode="bilinear", align_corners=False)
+    return crop_boxes(copy, box * (ZOOM_SOURCE_PX / side), side)  # (N, 3, side, side)
