@@ -1,11 +1,18 @@
 """A network of a few weights and a world of bright, dim and dark squares to train it on.
 
-Run as a script it trains once, which the tests of resuming do in a process that they can kill.
+Run as a script with two folders it trains in the first without a break, and in the second with
+`kill -9` at random moments, until that training, too, is done. It prints the number of kills.
 """
 
+import math
+import os
+import random
+import signal
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -23,6 +30,7 @@ class TinyNetwork(nn.Module):
     """One convolution with batch norm and dropout: all that makes resuming hard."""
 
     name = "tiny"
+    is_batchnorm_frozen = False
 
     def __init__(self, num_classes: int = 2, seed: int = 0) -> None:
         super().__init__()
@@ -41,10 +49,17 @@ class TinyNetwork(nn.Module):
         return nn.functional.cross_entropy(output.logits, targets, weight=class_weights)
 
     def freeze_stages(self, stages: int) -> None:
-        self.stem.requires_grad_(stages == 0)
+        if stages > 1:
+            raise ValueError(f"there is 1 stage, not {stages}")
+        self.stem.requires_grad_(False)
 
     def freeze_batchnorm(self) -> None:
-        self.stem[1].eval()
+        self.is_batchnorm_frozen = True
+
+    def train(self, mode: bool = True) -> "TinyNetwork":
+        super().train(mode)
+        self.stem[1].train(mode and not self.is_batchnorm_frozen)
+        return self
 
 
 @dataclass
@@ -58,22 +73,21 @@ class Squares:
     shuffles: bool = True
     wrong: bool = False
     """Turn the labels round."""
-    pause_s: float = 0.0
     epoch: int = field(default=0, init=False)
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-self.pictures // self.batch_size)
+        return math.ceil(self.pictures / self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(self.seed + 1000 * self.epoch)
         order = torch.arange(self.pictures)
         if self.shuffles:
             order = order[torch.randperm(self.pictures, generator=generator)]
-        for chosen in order.split(self.batch_size):
-            yield self.batch(chosen, generator)
+        for start in range(0, self.pictures, self.batch_size):
+            yield self.batch(order[start : start + self.batch_size], generator)
 
     def batch(self, chosen: Tensor, generator: torch.Generator) -> Batch:
         labels = chosen % self.num_classes
@@ -89,12 +103,38 @@ def loaders(num_classes: int = 2, *, wrong_training: bool = False) -> Loaders:
     return Loaders(train, Squares(num_classes, pictures=12, seed=7, shuffles=False))
 
 
-KILLED_CONFIG = TrainConfig(
-    epochs=40, learning_rate=0.01, weight_average=0.9, patience=0, deterministic=True, seed=3
+UNBROKEN = TrainConfig(
+    epochs=6, learning_rate=0.01, weight_average=0.9, patience=0, deterministic=True, seed=3
 )
+
+
+def start_training(out_dir: Path) -> int:
+    """Train in a process of its own; its id."""
+    child = os.fork()
+    if child == 0:
+        Trainer().fit(TinyNetwork(), loaders(), UNBROKEN, out_dir)
+        os._exit(0)
+    return child
+
+
+def train_with_kills(out_dir: Path, seconds: float, kills: int) -> int:
+    """Start again and again, killing after a random part of `seconds`; how many kills hit."""
+    moments = random.Random(5)
+    hits = 0
+    for _ in range(kills):
+        child = start_training(out_dir)
+        time.sleep(moments.uniform(0, seconds / 3))
+        os.kill(child, signal.SIGKILL)
+        hits += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    os.waitpid(start_training(out_dir), 0)
+    return hits
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print("ready", flush=True)  # noqa: T201
-    Trainer().fit(TinyNetwork(), loaders(), KILLED_CONFIG, Path(sys.argv[1]))
+    learn_one_step = replace(UNBROKEN, epochs=1, max_steps_per_epoch=1)
+    with tempfile.TemporaryDirectory() as folder:  # what torch loads late, children need not load
+        Trainer().fit(TinyNetwork(), loaders(), learn_one_step, Path(folder))
+    began = time.perf_counter()
+    os.waitpid(start_training(Path(sys.argv[1])), 0)
+    print(train_with_kills(Path(sys.argv[2]), time.perf_counter() - began, kills=7))  # noqa: T201

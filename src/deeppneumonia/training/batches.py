@@ -66,7 +66,8 @@ class HasLogits(Protocol):
 class Trainable(Protocol):
     """A torch module with a loss of its own: what can be trained here.
 
-    `freeze_stages(n)` and `freeze_batchnorm()` are called when the config asks for them.
+    Its `freeze_stages(n)` and `freeze_batchnorm()` are called once, when the config asks for them,
+    and what they froze must stay at rest through `train(True)`.
     """
 
     def __call__(self, pictures: Tensor) -> Any:

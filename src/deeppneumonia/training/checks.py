@@ -24,12 +24,12 @@ def count_labels(batches: Iterable[Batch], num_classes: int, split: str) -> tupl
     """
     counts = torch.zeros(num_classes, dtype=torch.int64)
     for batch in batches:
-        if len(batch) and not 0 <= batch.labels.min() <= batch.labels.max() < num_classes:
-            found = sorted(set(batch.labels.tolist()))
-            raise TrainingError(
-                f"The {split} set has labels {found}, but the network tells {num_classes} classes "
-                f"apart (0 to {num_classes - 1}): make it with as many classes as there are labels."
-            )
+        for label in batch.labels.tolist():
+            if not 0 <= label < num_classes:
+                raise TrainingError(
+                    f"The {split} set has label {label}, but the network tells {num_classes} "
+                    f"classes apart, 0 to {num_classes - 1}: make it with a class for each label."
+                )
         counts += batch.labels.cpu().bincount(minlength=num_classes)
     if not counts.any():
         raise TrainingError(

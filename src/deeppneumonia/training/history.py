@@ -58,9 +58,10 @@ def as_csv(history: Sequence[EpochRecord]) -> bytes:
 
 def as_picture(history: Sequence[EpochRecord]) -> bytes:
     """A PNG: losses on the left, validation patient AUC on the right, the best epoch marked."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 3.6))
     canvas = FigureCanvasAgg(figure)
     losses, aucs = figure.subplots(1, 2)
+    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.14, top=0.91, wspace=0.22)
     epochs = [record.epoch for record in history]
     losses.plot(epochs, [record.training_loss for record in history], ".-", label="training")
     losses.plot(epochs, [record.validation_loss for record in history], ".-", label="validation")

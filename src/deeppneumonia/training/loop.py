@@ -86,7 +86,7 @@ class Learner:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(self.config, epoch)
-        freeze(self.network, self.config)
+        self.network.train(True)
         started, total, pictures = time.perf_counter(), 0.0, 0
         for step, batch in enumerate(islice(batches, self.config.max_steps_per_epoch), 1):
             loss = self._step(batch)
@@ -188,16 +188,20 @@ def forward(network: Trainable, pictures: Tensor, config: TrainConfig) -> Any:
 
 
 def freeze(network: Trainable, config: TrainConfig) -> None:
-    """Put the network into training mode, with those parts at rest that the config names.
-
-    Done before each epoch: `train()` alone would wake frozen batch normalisation again.
+    """Put those parts of the network to rest that the config names.
 
     Raises:
         ConfigError: if the network has no such parts.
     """
-    network.train(True)
     if config.frozen_stages:
-        _method_of(network, "freeze_stages", "frozen_stages")(config.frozen_stages)
+        freeze_stages = _method_of(network, "freeze_stages", "frozen_stages")
+        try:
+            freeze_stages(config.frozen_stages)
+        except ValueError as error:
+            raise ConfigError(
+                f"The training recipe sets frozen_stages to {config.frozen_stages}, which the "
+                f"network {_name_of(network)} refuses: {error}."
+            ) from error
     if config.frozen_batchnorm:
         _method_of(network, "freeze_batchnorm", "frozen_batchnorm")()
 
@@ -205,12 +209,15 @@ def freeze(network: Trainable, config: TrainConfig) -> None:
 def _method_of(network: Trainable, method: str, field: str) -> Callable[..., None]:
     found: Callable[..., None] | None = getattr(network, method, None)
     if found is None:
-        name = getattr(network, "name", type(network).__name__)
         raise ConfigError(
-            f"The training recipe sets {field}, but the network {name} has nothing to freeze so: "
-            f"leave {field} out, or use a network with {method}()."
+            f"The training recipe sets {field}, but the network {_name_of(network)} has nothing to "
+            f"freeze so: leave {field} out, or use a network with {method}()."
         )
     return found
+
+
+def _name_of(network: Trainable) -> str:
+    return str(getattr(network, "name", type(network).__name__))
 
 
 def _not_finite(where: str, loss: float, config: TrainConfig) -> str:
