@@ -1,1 +1,29 @@
+"""From a volume to square pictures of its lungs: the only room that windows, masks or resizes."""
 
+from deeppneumonia.preprocessing.config import Fill, Intensity, PreprocessConfig
+from deeppneumonia.preprocessing.examination import (
+    DroppedSlice,
+    Examination,
+    NoLungsError,
+    examine,
+    preprocess,
+)
+from deeppneumonia.preprocessing.lungs import find_lungs
+from deeppneumonia.preprocessing.slices import equal_slices
+from deeppneumonia.preprocessing.windowing import NotHounsfieldError, apply_window, window_slice
+
+__all__ = [
+    "DroppedSlice",
+    "Examination",
+    "Fill",
+    "Intensity",
+    "NoLungsError",
+    "NotHounsfieldError",
+    "PreprocessConfig",
+    "apply_window",
+    "equal_slices",
+    "examine",
+    "find_lungs",
+    "preprocess",
+    "window_slice",
+]

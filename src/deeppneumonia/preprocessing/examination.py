@@ -1,0 +1,229 @@
+"""From a volume to the lung slices that a network sees, and an account of what was left out."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppneumonia.domain import LungSlice, QualityFlag, Unit, Volume
+from deeppneumonia.errors import PreprocessingError
+from deeppneumonia.preprocessing.config import PreprocessConfig
+from deeppneumonia.preprocessing.crops import find_cut_lungs
+from deeppneumonia.preprocessing.lungs import find_lungs
+from deeppneumonia.preprocessing.picture import make_picture
+from deeppneumonia.preprocessing.slices import equal_slices
+from deeppneumonia.preprocessing.windowing import apply_window
+
+FULL_SLICE_PX = 512 * 512
+"""Against this a lung is counted whose slice is unknown, because the picture is cut to it."""
+
+ONE_LUNG_SHARE = 0.05
+"""With less of the lung than this on one side of the picture, one lung is missing."""
+
+PLAUSIBLE_LUNG_ML = (500.0, 12_000.0)
+"""Both lungs of an adult hold 2 to 9 litres at CT; outside these wide limits something is wrong."""
+
+NO_LUNG = "no lung found"
+INCOMPLETE = "incomplete lung"
+BLACK_LUNG = "lung without grey levels"
+
+
+class NoLungsError(PreprocessingError):
+    """No slice of the volume shows enough lung."""
+
+    def __init__(self, dropped: Sequence["DroppedSlice"]) -> None:
+        super().__init__(
+            f"No usable lungs in any of the {len(dropped)} slices examined "
+            f"({_counted(dropped)}); a chest CT in axial slices is needed. "
+            "Check that this is the right series, and that pictures were exported in a lung window."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedSlice:
+    """A slice that was examined and not kept."""
+
+    slice_index: int
+    """Position in the volume, 0 at the feet."""
+
+    kind: str
+    """NO_LUNG, INCOMPLETE or BLACK_LUNG."""
+
+    reason: str
+    """The kind with its figures, for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """Everything that preprocessing found out about a volume."""
+
+    kept: tuple[LungSlice, ...]
+    """From the feet; may be empty."""
+
+    dropped: tuple[DroppedSlice, ...]
+    flags: tuple[QualityFlag, ...]
+    """What preprocessing noticed; the reader's flags are in `Volume.flags`."""
+
+    facts: Mapping[str, object]
+    """For the record, ready for JSON: counts, lung volume, window, fill."""
+
+
+def preprocess(
+    volume: Volume,
+    config: PreprocessConfig = PreprocessConfig(),  # noqa: B008  (frozen, so sharing is safe)
+) -> list[LungSlice]:
+    """The lung slices of a volume, from the feet.
+
+    Raises:
+        NoLungsError: when no slice shows enough lung.
+    """
+    examination = examine(volume, config)
+    if not examination.kept:
+        raise NoLungsError(examination.dropped)
+    return list(examination.kept)
+
+
+def examine(
+    volume: Volume,
+    config: PreprocessConfig = PreprocessConfig(),  # noqa: B008  (frozen, so sharing is safe)
+) -> Examination:
+    """The same as `preprocess`, with an account of what was dropped and noticed; never refuses."""
+    kept: list[LungSlice] = []
+    dropped: list[DroppedSlice] = []
+    lung_px = 0
+    indices = equal_slices(len(volume), config.slices)
+    for index in indices:
+        grey, lung = _grey_and_lung(volume, index, config)
+        lung_px += int(lung.sum())
+        verdict = _verdict(index, grey, lung, volume.lung_masked, config.min_lung_fraction)
+        if verdict is not None:
+            dropped.append(verdict)
+            continue
+        picture, frame = make_picture(grey, lung, config)
+        kept.append(
+            LungSlice(
+                slice_index=index,
+                picture=picture,
+                grey=grey,
+                lung_mask=lung,
+                frame=frame,
+                lung_fraction=float(lung.mean()),
+            )
+        )
+    lung_ml = _lung_ml(volume, lung_px, len(indices))
+    return Examination(
+        kept=tuple(kept),
+        dropped=tuple(dropped),
+        flags=tuple(_flags(volume, kept, dropped, lung_ml)),
+        facts=_facts(volume, config, kept, dropped, lung_ml),
+    )
+
+
+def _grey_and_lung(
+    volume: Volume, index: int, config: PreprocessConfig
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """One slice in the lung window (or as it is, for GREY), and its lungs."""
+    pixels = volume.slice(index)
+    if volume.unit is Unit.HU:
+        center, width = config.window_center_hu, config.window_width_hu
+        grey = apply_window(pixels, center_hu=center, width_hu=width)
+    else:
+        grey = np.asarray(pixels, np.uint8)
+    if volume.lung_masked and volume.unit is Unit.GREY:
+        return grey, find_cut_lungs(grey)
+    return grey, find_lungs(pixels, volume.unit)
+
+
+def _verdict(
+    index: int,
+    grey: NDArray[np.uint8],
+    lung: NDArray[np.bool_],
+    lung_masked: bool,
+    min_lung_fraction: float,
+) -> DroppedSlice | None:
+    """Why a slice cannot be used; None when it can."""
+    lung_px = int(lung.sum())
+    if lung_px == 0:
+        return DroppedSlice(index, NO_LUNG, NO_LUNG)
+    fraction = lung_px / (FULL_SLICE_PX if lung_masked else lung.size)
+    if fraction < min_lung_fraction:
+        found, needed = f"{fraction:.1%}", f"{min_lung_fraction:.1%}"
+        return DroppedSlice(index, INCOMPLETE, f"{INCOMPLETE}: {found} of the slice, not {needed}")
+    if np.median(grey[lung]) == 0:
+        return DroppedSlice(index, BLACK_LUNG, f"{BLACK_LUNG}: this is not a lung window")
+    return None
+
+
+def _lung_ml(volume: Volume, lung_px: int, examined: int) -> float | None:
+    """Lung volume, each examined slice standing for its equal part of the scan."""
+    if not volume.has_geometry:
+        return None
+    between, down, along = volume.spacing_mm
+    return lung_px * down * along * between * len(volume) / examined / 1000
+
+
+def _flags(
+    volume: Volume,
+    kept: Sequence[LungSlice],
+    dropped: Sequence[DroppedSlice],
+    lung_ml: float | None,
+) -> list[QualityFlag]:
+    """What a reader of the result has to know about the preprocessing."""
+    flags = []
+    examined = len(kept) + len(dropped)
+    if volume.unit is Unit.GREY:
+        message = "The input holds grey levels of pictures, not Hounsfield units; window unknown."
+        flags.append(QualityFlag("grey_levels", message))
+    if not kept:
+        message = f"No usable lungs in any of the {examined} slices examined ({_counted(dropped)})."
+        flags.append(QualityFlag("no_lungs", message, blocks=True))
+        return flags
+    if dropped:
+        message = f"{len(dropped)} of {examined} slices were dropped ({_counted(dropped)})."
+        flags.append(QualityFlag("slices_dropped", message))
+    lonely = [lung_slice.slice_index for lung_slice in kept if _shows_one_lung(lung_slice)]
+    if lonely:
+        message = f"Only one lung was found in {len(lonely)} of {len(kept)} slices kept: {lonely}."
+        flags.append(QualityFlag("one_lung", message))
+    if lung_ml is not None and not PLAUSIBLE_LUNG_ML[0] <= lung_ml <= PLAUSIBLE_LUNG_ML[1]:
+        message = f"The lungs found hold {lung_ml / 1000:.1f} litres, which is not plausible."
+        flags.append(QualityFlag("implausible_lung_volume", message))
+    return flags
+
+
+def _shows_one_lung(lung_slice: LungSlice) -> bool:
+    """Whether all lung lies on one side of the slice's middle."""
+    lung = lung_slice.lung_mask
+    left = float(lung[:, : lung.shape[1] // 2].sum()) / float(lung.sum())
+    return min(left, 1 - left) < ONE_LUNG_SHARE
+
+
+def _facts(
+    volume: Volume,
+    config: PreprocessConfig,
+    kept: Sequence[LungSlice],
+    dropped: Sequence[DroppedSlice],
+    lung_ml: float | None,
+) -> dict[str, object]:
+    """Figures for the record, ready for JSON."""
+    hounsfield = volume.unit is Unit.HU
+    return {
+        "slices_total": len(volume),
+        "slices_examined": len(kept) + len(dropped),
+        "slices_kept": len(kept),
+        "slices_dropped": {str(drop.slice_index): drop.reason for drop in dropped},
+        "lung_volume_ml": None if lung_ml is None else round(lung_ml),
+        "unit": volume.unit.value,
+        "window_center_hu": config.window_center_hu if hounsfield else None,
+        "window_width_hu": config.window_width_hu if hounsfield else None,
+        "intensity": config.intensity.value,
+        "fill": config.fill.value,
+    }
+
+
+def _counted(dropped: Sequence[DroppedSlice]) -> str:
+    """The kinds of drops with their counts, such as `3 no lung found, 1 incomplete lung`."""
+    kinds = Counter(drop.kind for drop in dropped)
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
