@@ -15,8 +15,8 @@ from pydicom.uid import (
 )
 
 from deeppneumonia.errors import StudyError
+from deeppneumonia.readers.display import Reorientation
 from deeppneumonia.readers.gate import Lease
-from deeppneumonia.readers.geometry import Reorientation
 from deeppneumonia.readers.headers import PixelFormat, SliceHeader
 
 AIR_HU = -1000
@@ -73,7 +73,7 @@ def check_rescale(headers: tuple[SliceHeader, ...]) -> None:
     """Refuse slices whose stored values have no known way to HU, or are colours."""
     for number, header in enumerate(headers, start=1):
         slope, intercept = header.slope, header.intercept
-        if slope is None or intercept is None or not np.isfinite([slope, intercept]).all():
+        if slope is None or intercept is None:
             raise MissingRescaleError(
                 "Rescale Slope (0028,1053) or Rescale Intercept (0028,1052) is missing in slice "
                 f"{number}, so its values cannot be turned into Hounsfield units: "
@@ -106,11 +106,13 @@ def to_hu(stored: NDArray[Any], header: SliceHeader, dtype: np.dtype[Any]) -> ND
     slope, intercept = header.slope, header.intercept
     if slope is None or intercept is None:
         raise MissingRescaleError("The slice has no rescale: call check_rescale first.")
-    exact = stored.astype(np.float64) * slope + intercept
-    hu = np.maximum(exact, FLOOR_HU)
+    values = clean_bits(stored, header.pixels)
+    hu = np.maximum(values.astype(np.float64) * slope + intercept, FLOOR_HU)
     if header.pixels.padding is not None:
         low, high = header.pixels.padding
-        hu[(stored >= low) & (stored <= high)] = AIR_HU
+        # Some scanners write a padding value that needs more bits than they say are stored.
+        for seen in (stored, values):
+            hu[(seen >= low) & (seen <= high)] = AIR_HU
     if dtype == np.int16:
         hu = hu.clip(FLOOR_HU, np.iinfo(np.int16).max)
     converted: NDArray[Any] = hu.astype(dtype)
@@ -118,7 +120,7 @@ def to_hu(stored: NDArray[Any], header: SliceHeader, dtype: np.dtype[Any]) -> ND
 
 
 def decode_stored(header: SliceHeader) -> NDArray[Any]:
-    """The stored values of one slice, (rows, columns), freed of bits that are not pixels.
+    """The stored values of one slice, (rows, columns), with all allocated bits.
 
     Raises:
         StudyError: no pixel data, truncated or damaged data, or a compression that cannot be read.
@@ -137,12 +139,14 @@ def decode_stored(header: SliceHeader) -> NDArray[Any]:
             f"the pixel data are {stored.shape}, where the header states {header.rows} x "
             f"{header.columns} pixels; export the study again."
         )
-    return clean_bits(stored, header.pixels)
+    return stored
 
 
 def _decode(header: SliceHeader) -> NDArray[Any]:
     if header.frames > 1 and header.transfer_syntax != DeflatedExplicitVRLittleEndian:
-        frame: NDArray[Any] = pixel_array(header.file, index=header.frame, raw=True)
+        frame: NDArray[Any] = pixel_array(
+            header.file, index=header.frame, raw=True, correct_unused_bits=False
+        )
         return frame
     dataset = pydicom.dcmread(header.file, force=True)
     if "TransferSyntaxUID" not in dataset.file_meta:
@@ -150,7 +154,9 @@ def _decode(header: SliceHeader) -> NDArray[Any]:
         dataset.file_meta.TransferSyntaxUID = (
             ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
         )
-    stored: NDArray[Any] = pixel_array(dataset, index=header.frame, raw=True)
+    stored: NDArray[Any] = pixel_array(
+        dataset, index=header.frame, raw=True, correct_unused_bits=False
+    )
     return stored
 
 

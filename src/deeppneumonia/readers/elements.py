@@ -4,6 +4,7 @@ Values are taken from the raw elements: an invalid UID or an overlong number the
 the reading nor gets into a warning, with a patient's data in it. Tags: DICOM PS3.6.
 """
 
+import math
 from typing import Any
 
 from pydicom.datadict import tag_for_keyword
@@ -38,20 +39,21 @@ def words_of(text: str) -> tuple[str, ...]:
 
 
 def numbers_of(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...]:
-    """All values of a decimal string; empty unless there are exactly `count` of them."""
+    """All values of a decimal string; empty unless they are exactly `count` finite numbers."""
     try:
         values = tuple(float(part) for part in text_of(dataset, keyword).split("\\"))
     except ValueError:
         return ()
-    return values if len(values) == count else ()
+    return values if len(values) == count and all(map(math.isfinite, values)) else ()
 
 
 def number_of(dataset: Dataset, keyword: str) -> float | None:
     """The first value of a decimal or integer string; None when it is missing or no number."""
     try:
-        return float(text_of(dataset, keyword).split("\\")[0])
+        value = float(text_of(dataset, keyword).split("\\")[0])
     except ValueError:
         return None
+    return value if math.isfinite(value) else None
 
 
 def integer_of(dataset: Dataset, keyword: str, *, signed: bool = False) -> int | None:

@@ -83,6 +83,10 @@ def admit(path: Path, limits: Limits = LIMITS) -> Admitted:
         raise NoStudyError(f"There is nothing at {path}: give the folder or file of a CT study.")
     if path.is_dir():
         return _admit_folder(path, limits)
+    if not path.is_file():
+        raise NoStudyError(
+            f"{path} is neither a file nor a folder: give the folder or file of a CT study."
+        )
     _check_total([path.stat().st_size], limits)
     if _is_zip(path):
         lease = Lease()

@@ -1,14 +1,12 @@
-"""Where slices lie in the patient: order, spacing, gaps, tilt, and the way to standard display.
+"""Where slices lie in the patient: their order, spacing, gaps and tilt.
 
 Everything follows from Image Orientation (Patient) and Image Position (Patient), DICOM PS3.3
 C.7.6.2.1.1. Coordinates are LPS millimetres: x to the patient's left, y to the back, z to the
-head. Standard display is what a radiologist sees: slices from feet to head, rows from front to
-back, columns from the patient's right to the left.
+head.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,28 +78,8 @@ class NotAxialError(StudyError):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Reorientation:
-    """Which axis of an array becomes which axis of the standard display, and which way round."""
-
-    axes: tuple[int, int, int]
-    """Source axis of the slices, the rows and the columns of the display."""
-
-    flips: tuple[bool, bool, bool]
-    """Whether slices, rows and columns run the other way in the source."""
-
-    affine: NDArray[np.float64]
-    """(4, 4): display index (slice, row, column, 1) to LPS mm."""
-
-    def apply(self, volume: NDArray[Any]) -> NDArray[Any]:
-        """A source array as (slices, rows, columns) of the display."""
-        turned = volume.transpose(self.axes)
-        return turned[tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)]
-
-    def apply_to_slice(self, picture: NDArray[Any]) -> NDArray[Any]:
-        """One source slice as (rows, columns) of the display; only where slices stay slices."""
-        turned = picture if self.axes[1] == 1 else picture.T
-        return turned[:: -1 if self.flips[1] else 1, :: -1 if self.flips[2] else 1]
+class OrientationError(StudyError):
+    """Direction cosines that describe no plane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +97,7 @@ def normal_of(orientation: Sequence[float]) -> Vector:
     """Unit normal of a plane from its six direction cosines, pointing to the head if it can.
 
     Raises:
-        StudyError: if the cosines are not two unit vectors at right angles.
+        OrientationError: if the cosines are not two unit vectors at right angles.
     """
     row, column = np.asarray(orientation, float).reshape(2, 3)
     if not (
@@ -128,7 +106,7 @@ def normal_of(orientation: Sequence[float]) -> Vector:
         and abs(np.linalg.norm(column) - 1) < 0.01
         and abs(row @ column) < 0.01
     ):
-        raise StudyError(
+        raise OrientationError(
             "Image Orientation (Patient) (0020,0037) is not a pair of unit vectors at right "
             "angles, so the slices cannot be placed in the patient: export the series again."
         )
@@ -144,8 +122,11 @@ def angle_deg(first: Vector, second: Vector) -> float:
 
 
 def is_axial(orientation: Sequence[float]) -> bool:
-    """Whether a plane is nearer to axial than to anything else (within 45 degrees)."""
-    return angle_deg(normal_of(orientation), np.array([0.0, 0.0, 1.0])) < 45
+    """Whether a plane is nearer to axial than to anything else; False for a broken orientation."""
+    try:
+        return angle_deg(normal_of(orientation), np.array([0.0, 0.0, 1.0])) < 45
+    except OrientationError:
+        return False
 
 
 def stack_slices(
@@ -229,48 +210,3 @@ def check_spacing(distances: NDArray[np.float64]) -> None:
             gaps=int(uneven.sum()),
         )
     raise VariableSpacingError(smallest_mm=float(steps.min()), largest_mm=float(steps.max()))
-
-
-def to_display(affine: NDArray[np.float64], shape: tuple[int, ...]) -> Reorientation:
-    """How an array of (any three axes) with this affine to LPS is brought into standard display.
-
-    Raises:
-        StudyError: a singular affine, or NotAxialError, or GantryTiltError for sheared axes.
-    """
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.isfinite(affine).all() or lengths.min() < 1e-6:
-        raise StudyError(
-            "The affine of this volume is singular, so its place in the patient is unknown: "
-            "convert the study again from DICOM."
-        )
-    directions = affine[:3, :3] / lengths
-    axes = tuple(int(np.abs(directions[world]).argmax()) for world in (2, 1, 0))
-    flips = tuple(
-        bool(directions[world, axis] < 0) for world, axis in zip((2, 1, 0), axes, strict=True)
-    )
-    _check_directions(directions, axes)
-    to_source = np.zeros((4, 4))
-    to_source[3, 3] = 1
-    for target, (axis, flip) in enumerate(zip(axes, flips, strict=True)):
-        to_source[axis, target] = -1 if flip else 1
-        to_source[axis, 3] = shape[axis] - 1 if flip else 0
-    slices, rows, columns = axes
-    up, down, along = flips
-    return Reorientation((slices, rows, columns), (up, down, along), affine @ to_source)
-
-
-def _check_directions(directions: NDArray[np.float64], axes: tuple[int, ...]) -> None:
-    """Refuse (3, 3) unit columns that are sheared, or turned away from the patient's axes."""
-    cosines = np.abs(directions.T @ directions - np.eye(3)).max()
-    shear = float(np.degrees(np.arcsin(min(1.0, cosines))))
-    if abs(np.linalg.det(directions)) < 0.01:
-        raise StudyError(
-            "The affine of this volume is singular, so its place in the patient is unknown: "
-            "convert the study again from DICOM."
-        )
-    if shear > MAX_TILT_DEG:
-        raise GantryTiltError(tilt_deg=shear)
-    worst = min(abs(directions[world, axis]) for world, axis in zip((2, 1, 0), axes, strict=True))
-    angle = float(np.degrees(np.arccos(min(1.0, worst))))
-    if len(set(axes)) < 3 or angle > MAX_OBLIQUE_DEG:
-        raise NotAxialError(angle_deg=angle)

@@ -66,6 +66,8 @@ class SliceHeader:
     rows: int = 0
     columns: int = 0
     thickness_mm: float | None = None
+    """Slice Thickness; None when missing or no length."""
+
     slope: float | None = None
     intercept: float | None = None
     rescale_type: str = ""
@@ -141,7 +143,7 @@ def _top_level(dataset: Dataset, file: Path) -> SliceHeader:
         pixel_spacing_mm=numbers_of(dataset, "PixelSpacing", 2),
         rows=integer_of(dataset, "Rows") or 0,
         columns=integer_of(dataset, "Columns") or 0,
-        thickness_mm=number_of(dataset, "SliceThickness"),
+        thickness_mm=_thickness_mm(dataset),
         slope=number_of(dataset, "RescaleSlope"),
         intercept=number_of(dataset, "RescaleIntercept"),
         rescale_type=text_of(dataset, "RescaleType").upper(),
@@ -151,6 +153,11 @@ def _top_level(dataset: Dataset, file: Path) -> SliceHeader:
         lossy=text_of(dataset, "LossyImageCompression") == "01",
         pixels=_pixel_format(dataset),
     )
+
+
+def _thickness_mm(dataset: Dataset) -> float | None:
+    thickness = number_of(dataset, "SliceThickness")
+    return thickness if thickness and thickness > 0 else None
 
 
 def _pixel_format(dataset: Dataset) -> PixelFormat:
@@ -166,7 +173,7 @@ def _pixel_format(dataset: Dataset) -> PixelFormat:
         padding = (min(ends), max(ends))
     return PixelFormat(
         samples=integer_of(dataset, "SamplesPerPixel") or 1,
-        photometric=text_of(dataset, "PhotometricInterpretation"),
+        photometric=text_of(dataset, "PhotometricInterpretation").upper(),
         bits_allocated=allocated,
         bits_stored=stored,
         high_bit=stored - 1 if high_bit is None else high_bit,
@@ -183,6 +190,8 @@ def _frames(dataset: Dataset, whole: SliceHeader) -> Iterator[SliceHeader]:
         else []
     )
     per_frame = dataset[TAGS["PerFrameFunctionalGroupsSequence"]].value
+    if len(per_frame) != whole.frames:
+        raise _unreadable()
     for index, item in enumerate(per_frame):
         found = Dataset()
         for group in [*shared, _flat(item)]:
@@ -200,7 +209,7 @@ def _frame(found: Dataset, whole: SliceHeader, index: int) -> SliceHeader:
         position=numbers_of(found, "ImagePositionPatient", 3) or whole.position,
         orientation=numbers_of(found, "ImageOrientationPatient", 6) or whole.orientation,
         pixel_spacing_mm=numbers_of(found, "PixelSpacing", 2) or whole.pixel_spacing_mm,
-        thickness_mm=number_of(found, "SliceThickness") or whole.thickness_mm,
+        thickness_mm=_thickness_mm(found) or whole.thickness_mm,
         slope=_either(number_of(found, "RescaleSlope"), whole.slope),
         intercept=_either(number_of(found, "RescaleIntercept"), whole.intercept),
         rescale_type=text_of(found, "RescaleType").upper() or whole.rescale_type,
@@ -219,7 +228,7 @@ def _flat(functional_groups: Dataset) -> Dataset:
     wanted = set(TAGS.values())
     for group in functional_groups:
         for item in group.value if group.VR == "SQ" else ():
-            flat.update({tag: item.get_item(tag) for tag in item if tag in wanted})
+            flat.update({tag: item.get_item(tag) for tag in wanted & set(item.keys())})
     return flat
 
 

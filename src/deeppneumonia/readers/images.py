@@ -59,9 +59,11 @@ class PictureSlices:
     def read(self, index: int) -> NDArray[np.uint8]:
         """Picture `index` as grey levels; StudyError when it is damaged or coloured."""
         number = f"Picture {index + 1} (in the order of names)"
-        picture = cv2.imdecode(
-            np.frombuffer(self.files[index].read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED
-        )
+        content = np.frombuffer(self.files[index].read_bytes(), np.uint8)
+        try:
+            picture = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+        except cv2.error as error:
+            raise StudyError(f"{number} is damaged: export it again.") from error
         if picture is None or picture.shape[:2] != self.size:
             raise StudyError(f"{number} is damaged and cannot be decoded: export it again.")
         return _grey(picture, number)

@@ -13,6 +13,9 @@ from deeppneumonia.readers.images import picture_study, picture_volume
 from deeppneumonia.readers.volumes import volume_file_study, volume_file_volume
 
 ACCEPTED = "a DICOM folder, file or zip, NIfTI, MHA or NRRD, or a folder of PNG or JPEG slices"
+BARE_ELEMENTS = {0x00, 0x01, 0x05, 0x08, 0x16, 0x18}
+"""Elements of group 8 with which a file without preamble may begin: length, charset, UIDs."""
+
 VOLUME_SUFFIXES = {
     ".nii": SourceKind.NIFTI,
     ".nii.gz": SourceKind.NIFTI,
@@ -72,15 +75,21 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
         )
     if found.kind is SourceKind.PICTURES:
         return picture_volume(found.files, found.ignored, found.lease)
-    return volume_file_volume(found.files[0], found.kind, found.ignored)
+    return volume_file_volume(found.files[0], found.kind, found.ignored, found.lease)
 
 
 def _find(path: Path) -> Found:
     """Sort the admitted files by kind; the rule is fixed, so that no reader is tried in vain."""
-    admitted = admit(path)
-    kinds: dict[SourceKind | None, list[Path]] = {}
-    for file in admitted.files:
-        kinds.setdefault(kind_of(file), []).append(file)
+    try:
+        admitted = admit(path)
+        kinds: dict[SourceKind | None, list[Path]] = {}
+        for file in admitted.files:
+            kinds.setdefault(kind_of(file), []).append(file)
+    except OSError as error:
+        raise StudyError(
+            f"A file or folder at {path} cannot be opened ({error.strerror}), where all of a study "
+            "must be readable: check the permissions."
+        ) from error
     volumes = [k for k in (SourceKind.NIFTI, SourceKind.META_IMAGE, SourceKind.NRRD) if k in kinds]
     kind = _one_kind(SourceKind.DICOM in kinds, volumes, SourceKind.PICTURES in kinds, admitted)
     files = kinds[kind]
@@ -136,7 +145,10 @@ def kind_of(file: Path) -> SourceKind | None:
 
 def _is_bare_dicom(start: bytes) -> bool:
     """Old files leave out the preamble and begin with group 2 or 8 (PS3.10 7.1 asks for it)."""
-    return len(start) == 132 and start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00"
+    if len(start) < 132 or start[:2] not in (b"\x02\x00", b"\x08\x00") or start[3] != 0:
+        return False
+    is_explicit = start[4:6].isalpha() and start[4:6].isupper()
+    return is_explicit or (start[2] in BARE_ELEMENTS and start[6:8] == b"\x00\x00")
 
 
 def _ignored(beside: Sequence[tuple[SourceKind | None, list[Path]]], links: int) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import hashlib
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from deeppneumonia.domain.study import Series, SourceKind, Study
 from deeppneumonia.domain.volume import ArraySource, QualityFlag, Unit, Volume
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.decode import FLOOR_HU
-from deeppneumonia.readers.gate import UnsafeInputError, check_voxels
-from deeppneumonia.readers.geometry import to_display
+from deeppneumonia.readers.display import to_display
+from deeppneumonia.readers.gate import Lease, UnsafeInputError, check_voxels
 
 IMAGE_IO = {
     SourceKind.NIFTI: "NiftiImageIO",
@@ -24,11 +25,18 @@ IMAGE_IO = {
 }
 # The key under which a header names the file with its pixels.
 DATA_FILE_KEYS = {
-    SourceKind.META_IMAGE: (b"elementdatafile", b"="),
-    SourceKind.NRRD: (b"data file", b":"),
+    SourceKind.META_IMAGE: ((b"elementdatafile",), b"="),
+    SourceKind.NRRD: ((b"data file", b"datafile"), b":"),
 }
 CT_RANGE_HU = (-10_000, 40_000)
 AIR_BELOW_HU = -500
+
+
+@dataclass(frozen=True)
+class LoadedSlices(ArraySource):
+    """Slices in memory, and the unpacked file that they came from."""
+
+    lease: Lease | None = None
 
 
 def volume_file_study(file: Path, kind: SourceKind, ignored: tuple[str, ...]) -> Study:
@@ -46,7 +54,9 @@ def volume_file_study(file: Path, kind: SourceKind, ignored: tuple[str, ...]) ->
     return Study(uid=uid, kind=kind, series=(series,), ignored=ignored)
 
 
-def volume_file_volume(file: Path, kind: SourceKind, ignored: tuple[str, ...]) -> Volume:
+def volume_file_volume(
+    file: Path, kind: SourceKind, ignored: tuple[str, ...], lease: Lease | None
+) -> Volume:
     """The volume of a file in HU; its pixels are read at once, because compression asks for it.
 
     Raises:
@@ -64,7 +74,7 @@ def volume_file_volume(file: Path, kind: SourceKind, ignored: tuple[str, ...]) -
     array = np.ascontiguousarray(turn.apply(_as_hu(voxels)))
     one = (QualityFlag("one_slice", "The volume has a single slice."),)
     return Volume(
-        pixels=ArraySource(array),
+        pixels=LoadedSlices(array, lease),
         unit=Unit.HU,
         affine=turn.affine,
         flags=one * (len(array) == 1),
@@ -107,12 +117,14 @@ def _damaged() -> StudyError:
 
 def _check_data_file(file: Path, kind: SourceKind) -> None:
     """A header may name its pixels' file, but only one that lies beside it."""
-    key, separator = DATA_FILE_KEYS[kind]
+    keys, separator = DATA_FILE_KEYS[kind]
     with file.open("rb") as stream:
         start = stream.read(65536)
     for line in start.splitlines():
         name, found, value = line.partition(separator)
-        if not found or name.strip().lower() != key:
+        if kind is SourceKind.NRRD and not line:
+            return  # an empty line ends the header; what follows are pixels
+        if not found or name.strip().lower() not in keys:
             continue
         target = value.strip().decode("latin-1")
         if target.upper() == "LOCAL":
@@ -127,6 +139,9 @@ def _check_data_file(file: Path, kind: SourceKind) -> None:
                 "The file with the pixels, which the volume's header names, is not beside it: "
                 "give both, or convert the study into one file."
             )
+        return
+    if kind is SourceKind.META_IMAGE:
+        raise _damaged()
 
 
 def _check_nifti_header(file: Path) -> None:
@@ -159,6 +174,11 @@ def _affine(reader: Any, kind: SourceKind) -> NDArray[np.float64]:
     """(4, 4) from array index (slice, row, column as stored) to LPS mm."""
     if kind is SourceKind.NIFTI:
         _check_nifti_affine(reader)
+    if kind is SourceKind.NRRD and "NRRD_space" not in reader.GetMetaDataKeys():
+        raise StudyError(
+            "The NRRD file does not say how its axes lie in the patient (no space field), so left "
+            "and right are unknown: convert the study again from DICOM."
+        )
     direction = np.array(reader.GetDirection()).reshape(3, 3)
     affine = np.eye(4)
     # SimpleITK counts columns first, its arrays count slices first.
@@ -176,7 +196,7 @@ def _check_nifti_affine(reader: Any) -> None:
             "are 0), so left and right are unknown: convert the study again from DICOM."
         )
     if int(meta.get("sform_code", 0)) > 0:
-        rows = [np.fromstring(meta[f"srow_{axis}"], sep=" ") for axis in "xyz"]
+        rows = [[float(value) for value in meta[f"srow_{axis}"].split()] for axis in "xyz"]
         to_display(np.vstack([*rows, [0, 0, 0, 1]])[:, [2, 1, 0, 3]], reader.GetSize()[::-1])
 
 
