@@ -89,7 +89,7 @@ def test_another_seed_gives_another_split() -> None:
 
 def test_a_label_with_too_few_patients_is_named() -> None:
     manifest = manifest_of({("covid", "A"): [1] * 9, ("bacterial", "A"): [5, 5]})
-    with pytest.raises(ManifestError, match="'bacterial' has 2 patients.*3 parts"):
+    with pytest.raises(ManifestError, match=r"'bacterial' has 2 patients.*3 parts"):
         split_by_patient(manifest, seed=0)
 
 

@@ -18,6 +18,7 @@ from deeppneumonia.datasets.manifest import (
     to_csv,
 )
 from deeppneumonia.errors import ManifestError
+from deeppneumonia.files import write_whole
 
 
 def read_manifest(
@@ -62,9 +63,7 @@ def write_manifest(manifest: Manifest, path: Path) -> Manifest:
         )
         for line, row in enumerate(manifest.rows, start=2)
     )
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_bytes(to_csv(moved.rows))
-    unfinished.replace(path)
+    write_whole(path, to_csv(moved.rows))
     return replace(moved, folder=path.parent)
 
 

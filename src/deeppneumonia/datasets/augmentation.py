@@ -1,0 +1,72 @@
+"""Small changes that a lung may show without another diagnosis, drawn anew for every picture."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AugmentConfig:
+    """How far a picture may be changed; each draw is uniform over its range."""
+
+    flip_probability: float = 0.5
+    """Chance of a mirror image, left for right."""
+
+    brightness: float = 0.126
+    """Grey is multiplied by 1 - this to 1 + this, as published."""
+
+    contrast: float = 0.1
+    """The distance to the picture's mean grey is multiplied by 1 - this to 1 + this."""
+
+    gamma: float = 0.1
+    """Grey (0 to 1) is raised to 1 - this to 1 + this."""
+
+    rotation_deg: float = 10.0
+    """Turned by up to so many degrees either way."""
+
+    scale: float = 0.1
+    """Zoomed by 1 - this to 1 + this."""
+
+    shift: float = 0.05
+    """Moved along each axis by up to this share of the side."""
+
+
+def augmented(
+    picture: NDArray[np.uint8], config: AugmentConfig, random: np.random.Generator
+) -> NDArray[np.uint8]:
+    """A changed copy of a (side, side) picture; the edge is mirrored where nothing is left."""
+    mirrored = picture[:, ::-1] if random.random() < config.flip_probability else picture
+    moved = _moved(mirrored, config, random)
+    return _grey_curve(picture, config, random)[moved]
+
+
+def _moved(
+    picture: NDArray[np.uint8], config: AugmentConfig, random: np.random.Generator
+) -> NDArray[np.uint8]:
+    side = picture.shape[0]
+    angle_deg = random.uniform(-config.rotation_deg, config.rotation_deg)
+    scale = random.uniform(1 - config.scale, 1 + config.scale)
+    centre = (side - 1) / 2
+    matrix = cv2.getRotationMatrix2D((centre, centre), angle_deg, scale)
+    matrix[:, 2] += random.uniform(-config.shift, config.shift, size=2) * side
+    moved = cv2.warpAffine(
+        np.ascontiguousarray(picture), matrix, (side, side), borderMode=cv2.BORDER_REFLECT_101
+    )
+    return moved.astype(np.uint8, copy=False)
+
+
+def _grey_curve(
+    picture: NDArray[np.uint8], config: AugmentConfig, random: np.random.Generator
+) -> NDArray[np.uint8]:
+    """What each of the 256 grey levels becomes."""
+    brightness, contrast, gamma = (
+        random.uniform(1 - reach, 1 + reach)
+        for reach in (config.brightness, config.contrast, config.gamma)
+    )
+    mean = picture.mean() / 255
+    grey = (np.arange(256) / 255) ** gamma
+    grey = (mean + contrast * (grey - mean)) * brightness
+    curve: NDArray[np.uint8] = np.round(255 * grey.clip(0, 1)).astype(np.uint8)
+    return curve

@@ -1,0 +1,160 @@
+"""Batches of cached slices for a network, the same ones for the same seed and epoch."""
+
+import hashlib
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deeppneumonia.datasets.augmentation import AugmentConfig, augmented
+from deeppneumonia.datasets.cache import SliceCache, SliceEntry
+from deeppneumonia.domain import ClassSet
+
+_AHEAD = 3  # batches made while the network works on one
+_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SliceBatch:
+    """Slices that go through a network together."""
+
+    pictures: Tensor
+    """(N, 1, side, side), uint8."""
+
+    labels: Tensor
+    """(N,), int64: outputs of the class set."""
+
+    groups: list[str]
+    """The patient of each slice."""
+
+
+class SliceLoader:
+    """An iterable of batches, with an epoch that is set from outside.
+
+    For training (`augment` is given) slices are shuffled and changed; for evaluation all go
+    through in order as they are. What a batch holds depends on the seed, the epoch and the entries
+    alone, so that a resumed training sees what an unbroken one would have seen.
+
+    Args:
+        cache: where the pictures are.
+        entries: kept slices, such as `cache.entries_of("train")`; their labels are in `classes`.
+        classes: the order of the labels.
+        batch_size: slices per batch; the last batch may be smaller.
+        seed: another seed gives other orders and changes.
+        augment: how far pictures are changed in training; None for evaluation.
+        slices_per_patient: for training, the most slices of one patient in one epoch, drawn anew
+            for each; None for all.
+        input_px: side of the pictures that the network takes; the cache must have it.
+    """
+
+    def __init__(
+        self,
+        cache: SliceCache,
+        entries: Sequence[SliceEntry],
+        classes: ClassSet,
+        *,
+        batch_size: int,
+        seed: int,
+        augment: AugmentConfig | None,
+        input_px: int,
+        slices_per_patient: int | None = None,
+    ) -> None:
+        side_px = cache.pictures.shape[1]
+        if side_px != input_px:
+            raise ValueError(
+                f"the network takes {input_px} px and the cache holds {side_px} px; "
+                "build the cache with that side"
+            )
+        if batch_size < 1 or (slices_per_patient is not None and slices_per_patient < 1):
+            raise ValueError("batch_size and slices_per_patient must be 1 or more")
+        if slices_per_patient is not None and augment is None:
+            raise ValueError("slices_per_patient is for training: evaluation sees every slice")
+        self.entries = tuple(entries)
+        self.labels = np.array([classes.index(entry.label) for entry in self.entries], np.int64)
+        self._array_rows = [_array_row_of(entry) for entry in self.entries]
+        self._pictures = cache.pictures
+        self._batch_size = batch_size
+        self._seed = seed
+        self._slices_per_patient = slices_per_patient
+        self._augment = augment
+        self._epoch = 0
+        self._of_patient: dict[str, list[int]] = defaultdict(list)
+        for position, entry in enumerate(self.entries):
+            self._of_patient[entry.patient_id].append(position)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, from 0, that the next pass is for."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        """Batches in one pass."""
+        limit = self._slices_per_patient or len(self.entries)
+        slices = sum(min(limit, len(positions)) for positions in self._of_patient.values())
+        return math.ceil(slices / self._batch_size)
+
+    def __iter__(self) -> Iterator[SliceBatch]:
+        order = self._order()
+        epoch = self._epoch
+        starts = iter(range(0, len(order), self._batch_size))
+        waiting: deque[Future[SliceBatch]] = deque()
+        with ThreadPoolExecutor(_THREADS) as pool:
+            while True:
+                while len(waiting) < _AHEAD and (start := next(starts, None)) is not None:
+                    chosen = order[start : start + self._batch_size]
+                    waiting.append(pool.submit(self._batch, chosen, epoch))
+                if not waiting:
+                    return
+                yield waiting.popleft().result()
+
+    def _order(self) -> list[int]:
+        """Positions in `entries` for this epoch."""
+        if self._augment is None:
+            return list(range(len(self.entries)))
+        chosen = [
+            position
+            for patient, positions in self._of_patient.items()
+            for position in self._drawn(patient, positions)
+        ]
+        shuffled: list[int] = self._random("order", self._epoch).permutation(chosen).tolist()
+        return shuffled
+
+    def _drawn(self, patient: str, positions: list[int]) -> list[int]:
+        limit = self._slices_per_patient
+        if limit is None or len(positions) <= limit:
+            return positions
+        random = self._random(f"patient/{patient}", self._epoch)
+        drawn: list[int] = random.choice(positions, limit, replace=False).tolist()
+        return drawn
+
+    def _batch(self, positions: Sequence[int], epoch: int) -> SliceBatch:
+        pictures = np.stack([self._picture(position, epoch) for position in positions])
+        return SliceBatch(
+            pictures=torch.from_numpy(pictures[:, None]),
+            labels=torch.from_numpy(self.labels[list(positions)]),
+            groups=[self.entries[position].patient_id for position in positions],
+        )
+
+    def _picture(self, position: int, epoch: int) -> NDArray[np.uint8]:
+        picture: NDArray[np.uint8] = self._pictures[self._array_rows[position]]
+        if self._augment is None:
+            return picture
+        entry = self.entries[position]
+        random = self._random(f"slice/{entry.line}/{entry.slice_index}", epoch)
+        return augmented(picture, self._augment, random)
+
+    def _random(self, purpose: str, epoch: int) -> np.random.Generator:
+        """A generator of its own for each purpose, so that no draw depends on another."""
+        digest = hashlib.sha256(f"{self._seed}/{epoch}/{purpose}".encode()).digest()
+        return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+
+def _array_row_of(entry: SliceEntry) -> int:
+    if entry.array_row is None:
+        raise ValueError(f"the slice of line {entry.line} was {entry.status} and has no picture")
+    return entry.array_row
