@@ -1,0 +1,88 @@
+"""Grad-CAM: where in a picture the evidence for one class lies, from any layer of any network.
+
+Source: [1] Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via
+Gradient-based Localization", ICCV 2017. Symbols in the comments are those of the paper.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def _logits_of(output: Any) -> Tensor:
+    """The logits of a network of this house."""
+    logits: Tensor = output.logits
+    return logits
+
+
+def grad_cam(
+    network: nn.Module,
+    layer: nn.Module,
+    pictures: Tensor,
+    targets: Tensor,
+    *,
+    logits_of: Callable[[Any], Tensor] = _logits_of,
+) -> NDArray[np.float32]:
+    """Draw the evidence for one class in each picture, at the picture's own size.
+
+    A layer that runs more than once in a forward pass (on details, on a zoom) is taken at its
+    first call for all N pictures. The network is left as it was: no hook, no gradient.
+
+    Args:
+        network: in eval mode; its answer for a picture must not depend on the other pictures.
+        layer: a module of the network whose output is (N, K, h, w).
+        pictures: (N, 1, S, S), what the network takes.
+        targets: (N,) long, the class that each map speaks for.
+        logits_of: finds the logits (N, C) in the network's output.
+
+    Returns:
+        (N, S, S), 0 to 1: each map divided by its maximum. A map without any positive evidence
+        is zero everywhere.
+
+    Raises:
+        ValueError: if the network is in training mode, targets do not fit, or the layer made no
+            map of all the pictures.
+    """
+    if network.training:
+        raise ValueError("Grad-CAM needs the network in eval mode: call network.eval() first")
+    if targets.shape != pictures.shape[:1]:
+        raise ValueError(f"targets must be ({len(pictures)},), not {tuple(targets.shape)}")
+    maps: list[Tensor] = []
+
+    def cut_here(_layer: nn.Module, _inputs: Any, output: Tensor) -> Tensor | None:
+        """Start the gradient at this map, so that nothing before it is ever differentiated."""
+        if maps or output.ndim != 4 or len(output) != len(pictures):
+            return None
+        maps.append(output.detach().requires_grad_())
+        return maps[0].clone()  # a layer behind may write into it
+
+    handle = layer.register_forward_hook(cut_here)
+    try:
+        with (
+            torch.inference_mode(mode=False),
+            torch.enable_grad(),
+            torch.autocast(pictures.device.type, enabled=False),
+        ):
+            logits = logits_of(network(pictures.clone()))  # (N, C)  y
+            if not maps:
+                raise ValueError(f"the layer made no map (N, K, h, w) of {len(pictures)} pictures")
+            score = logits.gather(1, targets[:, None]).sum()  # rows do not touch each other
+            (gradients,) = torch.autograd.grad(score, maps)  # (N, K, h, w)
+    finally:
+        handle.remove()
+    return _heat(maps[0].detach().float(), gradients.float(), pictures.shape[-2:])
+
+
+def _heat(activations: Tensor, gradients: Tensor, size: torch.Size) -> NDArray[np.float32]:
+    """Maps (N, K, h, w) and their gradients as heat (N, S, S)."""
+    weights = gradients.mean(dim=(2, 3), keepdim=True)  # (N, K, 1, 1)  alpha in [1], eq. 1
+    heat = (weights * activations).sum(dim=1, keepdim=True).relu()  # (N, 1, h, w)  [1], eq. 2
+    heat = F.interpolate(heat, size=size, mode="bilinear", align_corners=False)[:, 0]
+    most = heat.amax(dim=(1, 2), keepdim=True)  # (N, 1, 1)
+    scaled: NDArray[np.float32] = torch.where(most > 0, heat / most, 0.0).cpu().numpy()
+    return scaled
