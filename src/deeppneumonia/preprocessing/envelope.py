@@ -4,7 +4,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppneumonia.preprocessing.morphology import Mask, close_disk, fill_holes, open_disk
+from deeppneumonia.preprocessing.morphology import (
+    Mask,
+    close_disk,
+    convex_hull,
+    fill_holes,
+    open_disk,
+)
 
 # Lengths are shares of the body's length scale, the square root of its area in the slice, so
 # that they hold for any pixel size: about 270 mm in an adult.
@@ -43,12 +49,11 @@ def _costal_bays(lung: Mask, center: tuple[float, float], max_depth: float) -> M
     That side of a lung is convex, so a bay there is consolidation; on the other side it is heart
     or liver. Seen from the middle of the chest, the bay lies behind the last of the lung.
     """
-    ys, xs = np.nonzero(lung)
-    outline = cv2.convexHull(np.stack([xs, ys], axis=1).astype(np.int32))
-    hull = np.zeros_like(lung)
-    cv2.fillConvexPoly(hull, outline, 1)
-    corners = outline[:, 0, :] - np.array(center)
-    radius = float(np.hypot(corners[:, 0], corners[:, 1]).max()) + 2
+    hull = convex_hull(lung)
+    left, top, width, height = cv2.boundingRect(lung)
+    reach_x = max(abs(left - center[0]), abs(left + width - center[0]))
+    reach_y = max(abs(top - center[1]), abs(top + height - center[1]))
+    radius = float(np.hypot(reach_x, reach_y)) + 2
     size = (int(radius), ANGLES)
     rays, hull_rays = (
         np.asarray(cv2.warpPolar(mask, size, center, radius, cv2.INTER_NEAREST), np.uint8)

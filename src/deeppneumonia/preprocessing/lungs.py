@@ -22,8 +22,8 @@ from deeppneumonia.preprocessing.morphology import (
     Component,
     Mask,
     components,
+    convex_hull,
     dilate_disk,
-    fill_outline,
     largest,
     open_disk,
     select,
@@ -57,8 +57,8 @@ ENCLOSED = 0.4
 """Least share of a piece of lung's tissue rim that belongs to the body."""
 
 # Depth of air: 0 is soft tissue, 1 the air around the patient; a lung lies between 0.6 and 0.95.
-GAS_DEPTH, SMOOTH_GAS_DEPTH = 0.985, 0.96
-"""Certainly gas, and gas if there are no vessels in it."""
+GAS = ((0.01, 0.92), (0.03, 0.96), (0.1, 0.975))
+"""Pieces up to a share of the body that are deeper than this are gas in stomach or bowel."""
 
 SOAKED_DEPTH = 0.25
 """Least depth of half-aerated lung; fat (-100 HU) stays below 0.15."""
@@ -78,13 +78,13 @@ class _Slice:
     center: tuple[float, float]
     width: float
     tissue_grey: float
-    air_grey: float | None
-    """Level of the air around the patient; None when the picture shows none."""
+    air_grey: float
+    """Level of air without lung; the level of the darkest lung where none is in the picture."""
+    air_is_known: bool
+    """False for a picture without air around the patient."""
 
     def depth(self, grey: float) -> float:
-        """Where a grey level lies between soft tissue (0) and air (1); 0 if air is unknown."""
-        if self.air_grey is None:
-            return 0.0
+        """Where a grey level lies between soft tissue (0) and air (1)."""
         return (self.tissue_grey - grey) / max(self.tissue_grey - self.air_grey, 1.0)
 
 
@@ -108,25 +108,25 @@ def find_lungs(pixels: NDArray[Any], unit: Unit) -> NDArray[np.bool_]:
         return nothing
     pieces = _enclosed_air(view)
     body_area = float(view.body.sum()) + sum(piece.area for piece in pieces)
-    aerated = np.zeros(pixels.shape, np.uint8)
+    aerated, other_air = np.zeros(pixels.shape, np.uint8), np.zeros(pixels.shape, np.uint8)
     for piece in pieces:
-        if piece.area >= MIN_LUNG * body_area and not _is_other_air(view, piece, body_area):
-            aerated[piece.window] |= piece.mask
+        is_lung = not _is_other_air(view, piece, body_area)
+        (aerated if is_lung else other_air)[piece.window] |= piece.mask
     if not aerated.any():
         return nothing
-    return _complete(view, aerated, body_area)
+    other_air = dilate_disk(other_air | _airways(view, aerated, body_area), 0.008 * body_area**0.5)
+    return _complete(view, aerated, other_air, body_area)
 
 
-def _complete(view: _Slice, aerated: Mask, body_area: float) -> NDArray[np.bool_]:
+def _complete(view: _Slice, aerated: Mask, other_air: Mask, body_area: float) -> NDArray[np.bool_]:
     """Both whole lungs, from what holds air."""
-    airways = _airways(view, aerated, body_area)
-    aerated = without_specks(aerated & (1 - airways), MIN_LUNG * body_area)
-    aerated = _with_soaked(view, aerated, airways, body_area**0.5)
+    aerated = without_specks(aerated & (1 - other_air), MIN_LUNG * body_area)
+    aerated = _with_soaked(view, aerated, other_air, body_area**0.5)
     lungs = np.zeros_like(aerated)
     for side in _left_and_right(view, aerated):
         if side.any():
             lungs |= cover_lung(side, center=view.center, body_area=body_area)
-    return (lungs & (1 - airways)).astype(bool)
+    return (lungs & (1 - other_air)).astype(bool)
 
 
 def _look(pixels: NDArray[Any], unit: Unit) -> _Slice | None:
@@ -143,8 +143,7 @@ def _look(pixels: NDArray[Any], unit: Unit) -> _Slice | None:
     if body.sum() < MIN_BODY * grey.size:
         return None
     left, top, width, height = cv2.boundingRect(body)
-    around = grey[(outside > 0) & (grey > PADDING_GREY)]
-    air_grey = float(np.median(around)) if around.size > 0.02 * grey.size else None
+    air_grey, air_is_known = _level_of_air(grey, air, outside, unit)
     return _Slice(
         grey=grey,
         air=air,
@@ -153,8 +152,22 @@ def _look(pixels: NDArray[Any], unit: Unit) -> _Slice | None:
         center=(left + width / 2, top + height / 2),
         width=width,
         tissue_grey=float(np.median(grey[body > 0])),
-        air_grey=float(_searched(np.array([-1000]))[0]) if unit is Unit.HU else air_grey,
+        air_grey=air_grey,
+        air_is_known=air_is_known,
     )
+
+
+def _level_of_air(
+    grey: NDArray[np.uint8], air: Mask, outside: Mask, unit: Unit
+) -> tuple[float, bool]:
+    """Grey level of air, and whether it is known or only the best guess."""
+    if unit is Unit.HU:
+        return float(_searched(np.array([-1000]))[0]), True
+    around = grey[(outside > 0) & (grey > PADDING_GREY)]
+    if around.size > 0.02 * grey.size:
+        return float(np.median(around)), True
+    inside = grey[(air > 0) & (outside == 0)]
+    return float(np.percentile(inside, 1)) if inside.size else 0.0, False
 
 
 def _searched(hu: NDArray[Any]) -> NDArray[np.uint8]:
@@ -182,11 +195,13 @@ def _outside(air: Mask) -> Mask:
 
 def _enclosed_air(view: _Slice) -> list[Component]:
     """Pieces of air whose rim is body: not the hollow of a table, not air under a blanket."""
-    min_area = 0.7 * MIN_LUNG * float(view.body.sum())
+    min_area = MIN_LUNG * float(view.body.sum())
+    hull = convex_hull(view.body)
     enclosed = []
     for piece in components(view.air & (1 - view.outside), min_area=min_area):
         rim = dilate_disk(piece.mask, 3) & (1 - piece.mask) & (1 - view.air[piece.window])
-        if (rim & view.body[piece.window]).sum() > ENCLOSED * rim.sum():
+        inside = (piece.mask & hull[piece.window]).sum() / piece.area
+        if inside > 0.8 and (rim & view.body[piece.window]).sum() > ENCLOSED * rim.sum():
             enclosed.append(piece)
     return enclosed
 
@@ -196,20 +211,20 @@ def _is_other_air(view: _Slice, piece: Component, body_area: float) -> bool:
     central = abs(piece.center_x - view.center[0]) < 0.1 * view.width
     if central and piece.area < 0.02 * body_area and piece.rectangle_fraction > 0.45:
         return True
+    if not view.air_is_known:
+        return False
     depth = view.depth(float(np.median(view.grey[piece.window][piece.mask > 0])))
-    vessels = 1 - piece.area / float(fill_outline(np.pad(piece.mask, 1)).sum())
-    smooth = vessels < 0.005 or piece.area < 0.03 * body_area
-    return depth > GAS_DEPTH or (depth > SMOOTH_GAS_DEPTH and smooth)
+    for share, least_depth in GAS:
+        if piece.area < share * body_area:
+            return depth > least_depth
+    return False
 
 
 def _airways(view: _Slice, aerated: Mask, body_area: float) -> Mask:
     """Main bronchi and trachea where they open into a lung: dark, central, with a wall."""
     radius = 0.008 * body_area**0.5
     lung_grey = float(np.median(view.grey[aerated > 0]))
-    air_grey = view.air_grey
-    if air_grey is None:
-        air_grey = float(np.percentile(view.grey[(view.air & (1 - view.outside)) > 0], 1))
-    dark = (view.grey < lung_grey - 0.6 * (lung_grey - air_grey)).astype(np.uint8)
+    dark = (view.grey < lung_grey - 0.6 * (lung_grey - view.air_grey)).astype(np.uint8)
     airways = np.zeros_like(aerated)
     for piece in components(open_disk(dark & aerated, radius), min_area=0.0004 * body_area):
         rim = dilate_disk(piece.mask, 4) & (1 - piece.mask)
@@ -217,15 +232,12 @@ def _airways(view: _Slice, aerated: Mask, body_area: float) -> Mask:
         central = abs(piece.center_x - view.center[0]) < 0.14 * view.width
         if central and wall > 0.3 and piece.area < 0.02 * body_area:
             airways[piece.window] |= piece.mask
-    return dilate_disk(airways, radius)
+    return airways
 
 
 def _with_soaked(view: _Slice, aerated: Mask, airways: Mask, scale: float) -> Mask:
     """Aerated lung together with the half-aerated lung that it touches."""
-    air_grey = view.air_grey
-    if air_grey is None:
-        air_grey = float(np.percentile(view.grey[(view.air & (1 - view.outside)) > 0], 1))
-    limit = view.tissue_grey - SOAKED_DEPTH * (view.tissue_grey - air_grey)
+    limit = view.tissue_grey - SOAKED_DEPTH * (view.tissue_grey - view.air_grey)
     near = cv2.distanceTransform(1 - aerated, cv2.DIST_L2, 3) < SOAKED_REACH * scale
     soaked = ((view.grey < limit) & near).astype(np.uint8) & (1 - view.outside) & (1 - airways)
     return touching(open_disk(soaked, 2) | aerated, aerated)

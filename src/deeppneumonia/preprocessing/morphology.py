@@ -54,14 +54,6 @@ def close_disk(mask: Mask, radius: float) -> Mask:
     return np.asarray(closed[margin:-margin, margin:-margin] | mask, np.uint8)
 
 
-def fill_outline(mask: Mask) -> Mask:
-    """The mask with all its holes filled."""
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    filled = np.zeros_like(mask)
-    cv2.drawContours(filled, outlines, -1, 1, cv2.FILLED)
-    return filled
-
-
 def fill_holes(mask: Mask, max_area: float) -> Mask:
     """The mask with holes up to an area in pixels filled."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
@@ -72,6 +64,14 @@ def fill_holes(mask: Mask, max_area: float) -> Mask:
     fills &= stats[:, cv2.CC_STAT_AREA] <= max_area
     fills[0] = False
     return mask | select(labels, fills[:count])
+
+
+def convex_hull(mask: Mask) -> Mask:
+    """The convex hull of all of the mask, which must not be empty."""
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    hull = np.zeros_like(mask)
+    cv2.fillConvexPoly(hull, cv2.convexHull(np.concatenate(outlines)), 1)
+    return hull
 
 
 def largest(mask: Mask) -> Mask:
