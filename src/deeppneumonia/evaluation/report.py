@@ -1,4 +1,19 @@
-"""Everything that is said about one evaluation, as the object that is written to metrics.json."""
+"""Everything that is said about one evaluation, as the object that is written to metrics.json.
+
+A metric is {"value", "low", "high"}, None where it is not defined. The keys:
+    classes, absent_classes, renormalised, positive_class, interval, temperature
+    slice, patient: every metric over the answered, with `per_class` for three classes or more
+    slice_refusals_as_half, patient_refusals_as_half: the same with each refusal counted as 1/C
+        for every class, 0.5 when there are two
+    confusion: {"classes", "slice", "patient"}, rows the truth, over the answered
+    counts: {"slice", "patient"}, rows of each class, the refused ones included
+    coverage: {"slice", "patient"}: {"answered", "total", "fraction", "per_class"}
+    baselines: for each name `how`, the four blocks of metrics, `coverage`, and
+        `patient_auc_gain`, the network's AUC minus the baseline's, refusals as half
+
+Where the test set lacks a class, probabilities are renormalised over those it holds, and
+`renormalised` says so; with a single class they are left alone and most metrics are None.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,22 +58,10 @@ def evaluation_report(
         seed: of the draws.
 
     Returns:
-        A dict for JSON, without NaN. A metric is {"value", "low", "high"}, None where undefined:
-            classes, absent_classes, renormalised, positive_class, interval, temperature
-            slice, patient: every metric over the answered, with `per_class` for three classes
-            slice_refusals_as_half, patient_refusals_as_half: the same with each refusal counted
-                as 1/C for every class, 0.5 when there are two
-            confusion: {"classes", "slice", "patient"}, rows the truth, over the answered
-            counts: {"slice", "patient"}, rows of each class, the refused ones included
-            coverage: {"slice", "patient"}: {"answered", "total", "fraction", "per_class"}
-            baselines: for each name `how`, the four blocks of metrics, `coverage`, and
-                `patient_auc_gain`, the network's AUC minus the baseline's, refusals as half
+        A dict for JSON, without NaN; its keys are those of the module.
 
     Raises:
         ValueError: if a patient has two labels, or the arrays do not fit together.
-
-    Where the test set lacks a class, probabilities are renormalised over those it holds, and
-    `renormalised` says so; with a single class they are left alone and most metrics are None.
     """
     tested = answer_set(labels, probabilities, groups, class_names, temperature=temperature)
     draws = {"repeats": repeats, "seed": seed}
