@@ -1,5 +1,6 @@
 """Four patients drawn by hand: diagnosed, healthy, indeterminate, refused."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import cv2
@@ -207,3 +208,21 @@ def refused() -> PatientDiagnosis:
 @pytest.fixture(scope="session")
 def ct_context() -> ReportContext:
     return context(ct_volume())
+
+
+@pytest.fixture(scope="session")
+def draw_keys() -> Callable[[PatientDiagnosis], tuple[KeySlice, ...]]:
+    """Makes the key slices that a diagnosis names, on a drawn chest."""
+    return key_slices_of
+
+
+@pytest.fixture(scope="session")
+def make_context() -> Callable[[Volume | None], ReportContext]:
+    """Makes what a report has to know, for any volume."""
+    return context
+
+
+@pytest.fixture(scope="session")
+def make_ct() -> Callable[[str], Volume]:
+    """Makes a CT volume whose series bears a description."""
+    return ct_volume

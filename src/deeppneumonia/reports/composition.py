@@ -60,6 +60,10 @@ def compose(
         key_findings=tuple(key_finding(one, geometry, context) for one in shown),
         slices=lines,
         slice_count=len(context.volume) if context.volume else 0,
+        chart_caption=(
+            "Each column is one slice. Underlined, with their number: the key slices."
+            + (" x: a slice that was dropped." if dropped_slices(diagnosis) else "")
+        ),
         impression=_impression(diagnosis),
         flags=tuple(FlagLine(one.code, one.message, one.blocks) for one in diagnosis.flags),
         quality_remark=("Nothing beyond the reasons above." if refused else "Nothing was noticed."),
@@ -107,9 +111,12 @@ def _votes(slices: Sequence[SlicePrediction], labels: Mapping[str, float]) -> st
     best = [_leading(one.probabilities) for one in slices]
     votes = {label: best.count(label) for label in labels}
     ranked = sorted((label for label in votes if votes[label]), key=lambda label: -votes[label])
+    if len(ranked) == 1:
+        every = "The one slice" if len(slices) == 1 else f"All {len(slices)} slices"
+        verb = "speaks" if len(slices) == 1 else "speak"
+        return f"{every} read by the network {verb} most for {title_of(ranked[0])}."
     parts = [f"{votes[label]} for {title_of(label)}" for label in ranked]
-    verb = "speaks" if len(slices) == 1 else "speak"
-    return f"Of {counted(len(slices), 'slice')} read by the network, {listed(parts)} {verb} most."
+    return f"The {len(slices)} slices read by the network speak most: {listed(parts)}."
 
 
 def _thirds(slices: Sequence[SlicePrediction], label: str) -> tuple[str, ...]:
@@ -140,7 +147,7 @@ def _details_found(slices: Sequence[SlicePrediction], level: float | None) -> st
 def _impression(diagnosis: PatientDiagnosis) -> Impression:
     if diagnosis.status is Status.REFUSED:
         return Impression(
-            "Refused: no answer",
+            "No answer from this study",
             ("This study cannot be assessed, so no probability is given.",),
             diagnosis.reasons,
             (),
@@ -150,7 +157,7 @@ def _impression(diagnosis: PatientDiagnosis) -> Impression:
     lead = f"{title_of(lines[0].label)} is {lines[0].words} ({lines[0].percent})"
     if diagnosis.status is Status.INDETERMINATE:
         return Impression(
-            "Indeterminate: no diagnosis",
+            "No diagnosis: the answers lie too close",
             (
                 "The model does not commit itself; the probabilities below are shown for "
                 "orientation and are no answer.",

@@ -147,6 +147,7 @@ class ReportDocument:
     slice_count: int
     """Slices of the series; 0 when it could not be read."""
 
+    chart_caption: str
     impression: Impression
     flags: tuple[FlagLine, ...]
     quality_remark: str

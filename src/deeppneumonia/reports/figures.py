@@ -56,7 +56,7 @@ def draw_key_slice(
     _boxes(draw, key, panel, panel.cell)
     _legend(draw, finding, panel)
     if finding.heat_title:
-        picture.paste(Image.fromarray(_colour_bar()), (panel.cell, panel.height + 42))
+        picture.paste(Image.fromarray(_colour_bar()), (panel.cell + MARGIN_PX, panel.height + 42))
     return np.asarray(picture)
 
 
@@ -197,7 +197,7 @@ def _overlap(
 
 
 def _legend(draw: ImageDraw.ImageDraw, finding: KeyFinding, panel: Panel) -> None:
-    right, line = panel.cell, panel.height + 10
+    right, line = panel.cell + MARGIN_PX, panel.height + 10
     _write(draw, (MARGIN_PX, line), finding.title, size=20)
     _write(draw, (MARGIN_PX, line + 27), finding.position, colour=SOFT_TEXT)
     heat = f"Grad-CAM: evidence for {finding.heat_title}" if finding.heat_title else "No heat map"
@@ -206,7 +206,11 @@ def _legend(draw: ImageDraw.ImageDraw, finding: KeyFinding, panel: Panel) -> Non
     if finding.heat_title:
         _write(draw, (right + 226, line + 27), "none to most, within this slice", colour=SOFT_TEXT)
     _write(
-        draw, (right + panel.cell - GAP_PX - MARGIN_PX, line), boxes, anchor="ra", colour=SOFT_TEXT
+        draw,
+        (right + panel.cell - GAP_PX - 2 * MARGIN_PX, line),
+        boxes,
+        anchor="ra",
+        colour=SOFT_TEXT,
     )
 
 

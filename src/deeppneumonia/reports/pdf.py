@@ -38,6 +38,8 @@ from deeppneumonia.reports.probability_bar import ProbabilityBar
 
 MARGIN = 18 * mm
 WIDTH = A4[0] - 2 * MARGIN
+FRAME_PADDING = 6
+"""What reportlab leaves free inside its frame, in points."""
 
 BODY = ParagraphStyle("body", fontName="Helvetica", fontSize=9.5, leading=13.5, textColor=INK)
 TITLE = ParagraphStyle("title", BODY, fontName="Helvetica-Bold", fontSize=10, textColor=QUIET)
@@ -64,8 +66,8 @@ def render_pdf(document: ReportDocument, pictures: Sequence[bytes]) -> bytes:
     template = SimpleDocTemplate(
         file,
         pagesize=A4,
-        leftMargin=MARGIN,
-        rightMargin=MARGIN,
+        leftMargin=MARGIN - FRAME_PADDING,
+        rightMargin=MARGIN - FRAME_PADDING,
         topMargin=16 * mm,
         bottomMargin=20 * mm,
         title=printable(f"{document.title}: {document.impression.headline}"),
@@ -159,15 +161,16 @@ def _bullets(sentences: Sequence[str]) -> Flowable:
 
 def _findings(document: ReportDocument, pictures: Sequence[bytes]) -> list[Flowable]:
     story: list[Flowable] = [_heading("Findings"), *map(_text, document.findings)]
-    if document.slices:
-        caption = (
-            "Probabilities of each slice from feet to head. Underlined with their number: the "
-            "key slices. x: dropped."
-        )
-        chart = [_colour_key(document), to_drawing(document, WIDTH), _text(caption, SMALL)]
-        story += [Spacer(0, 8), KeepTogether(chart)]
     for key, picture in zip(document.key_findings, pictures, strict=True):
         story += [Spacer(0, 12), KeepTogether(_key_slice(key, picture))]
+    if document.slices:
+        chart = [
+            _text("All slices, feet to head", SUBHEADING),
+            _colour_key(document),
+            to_drawing(document, WIDTH),
+            _text(document.chart_caption, SMALL),
+        ]
+        story += [Spacer(0, 12), KeepTogether(chart)]
     return story
 
 
@@ -195,13 +198,13 @@ def _key_slice(key: KeyFinding, picture: bytes) -> list[Flowable]:
         Spacer(0, 4),
         image,
         Spacer(0, 2),
+        _text("; ".join(f"{line.title} {line.percent}" for line in key.probabilities) + "."),
         _text(f"{key.heat_caption} {key.details_caption}", SMALL),
         *([_text("Details " + "; ".join(details) + ".", SMALL)] if details else []),
-        _bars(key.probabilities, with_words=False),
     ]
 
 
-def _bars(lines: Sequence[ProbabilityLine], *, with_words: bool, width: float = WIDTH) -> Flowable:
+def _bars(lines: Sequence[ProbabilityLine], width: float) -> Flowable:
     bold = ParagraphStyle("bold", BODY, fontName="Helvetica-Bold", alignment=2)
     quiet = ParagraphStyle("quiet", BODY, textColor=QUIET)
     rows = [
@@ -209,12 +212,20 @@ def _bars(lines: Sequence[ProbabilityLine], *, with_words: bool, width: float = 
             _text(line.title),
             ProbabilityBar(line.probability, class_colour(line.position).light),
             _text(line.percent, bold),
-            _text(line.words if with_words else "", quiet),
+            _text(line.words, quiet),
         ]
         for line in lines
     ]
-    table = Table(rows, colWidths=[0.32 * width, 0.34 * width, 0.09 * width, 0.25 * width])
-    table.setStyle(TableStyle([("VALIGN", (0, 0), (-1, -1), "MIDDLE"), *_padding(3, 1)]))
+    table = Table(rows, colWidths=[share * width for share in (0.3, 0.36, 0.09, 0.25)])
+    table.setStyle(
+        TableStyle(
+            [
+                ("VALIGN", (0, 0), (-1, -1), "MIDDLE"),
+                *_padding(0, 1.5),
+                ("LEFTPADDING", (3, 0), (3, -1), 9),
+            ]
+        )
+    )
     return table
 
 
@@ -227,10 +238,7 @@ def _impression(document: ReportDocument) -> list[Flowable]:
     if impression.reasons:
         content += [Spacer(0, 3), _bullets(impression.reasons)]
     if impression.probabilities:
-        content += [
-            Spacer(0, 5),
-            _bars(impression.probabilities, with_words=True, width=WIDTH - 24),
-        ]
+        content += [Spacer(0, 5), _bars(impression.probabilities, WIDTH - 24)]
     frame = Table([[content]], colWidths=[WIDTH])
     frame.setStyle(
         TableStyle([("BACKGROUND", (0, 0), (-1, -1), HexColor(PAPER_TINT)), *_padding(12, 9)])
