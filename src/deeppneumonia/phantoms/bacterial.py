@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deeppneumonia.phantoms.chest import cavity_depth
 from deeppneumonia.phantoms.lungs import LOBES, LungPoints, lobe_depth
-from deeppneumonia.phantoms.shapes import Field, Height, coverage, paint
+from deeppneumonia.phantoms.plane import Plane
+from deeppneumonia.phantoms.shapes import Field, Point, coverage, paint, point_of
 
 FLUID_HU = 8.0
 
@@ -19,8 +19,8 @@ class LobarPneumonia:
     lobe: str
     """One of LOBES."""
 
-    center: NDArray[np.float64]
-    """(3,): x, y, z in mm of the standard chest, where it began."""
+    center: Point
+    """Where it began, in mm of the standard chest."""
 
     radius_mm: float
     """How far it has spread within the lobe."""
@@ -41,23 +41,32 @@ class LobarPneumonia:
         weight = np.exp(-cavity_depth(x, y, z) / 14)
         return cls(
             lobe=lobe,
-            center=inside.anatomy[rng.choice(len(weight), p=weight / weight.sum())],
-            radius_mm=rng.uniform(46, 80),
+            center=point_of(inside.anatomy[rng.choice(len(weight), p=weight / weight.sum())]),
+            radius_mm=rng.uniform(52, 95),
             hu=rng.uniform(10, 45),
             fluid_mm=rng.uniform(6, 20) if rng.random() < 0.4 else 0.0,
         )
 
-    def without_fluid(self, depth: Field, x: Field, y: Field, z: Height) -> Field:
+    def points_within(self, points: LungPoints) -> LungPoints:
+        """Those points of the lungs that the consolidation fills; never none."""
+        x, y, z = points.anatomy.T
+        distance = np.linalg.norm(points.anatomy - np.array(self.center), axis=1)
+        in_lobe = lobe_depth(self.lobe, x, y, z) > 0
+        return points.where(in_lobe & (distance < 0.8 * self.radius_mm))
+
+    def without_fluid(self, depth: Field, plane: Plane) -> Field:
         """The depth below the pleura again, where fluid behind the lung has pushed it forward."""
         if not self.fluid_mm:
             return depth
-        side = -x if self.lobe.startswith("R") else x
-        layer = self.fluid_mm * ((y - 5) / 50).clip(0, 1) * np.clip((190 - z) / 90, 0, 1)
-        pushed: Field = np.minimum(depth, cavity_depth(x, y, z) - 1 - layer)
+        side = -plane.x if self.lobe.startswith("R") else plane.x
+        height = min(max((190 - plane.z) / 90, 0), 1)
+        layer = self.fluid_mm * ((plane.y - 5) / 50).clip(0, 1) * height
+        pushed: Field = np.minimum(depth, plane.cavity - 1 - layer)
         return np.where(side > 0, pushed, depth)
 
-    def paint(self, hu: Field, x: Field, y: Field, z: float, ragged: Field, fine: Field) -> Field:
+    def paint(self, hu: Field, plane: Plane, ragged: Field, fine: Field) -> Field:
         """Paint the pneumonia of one slice into lung tissue; arguments and result as in `covid`."""
+        x, y, z = plane.x, plane.y, plane.z
         dx, dy, dz = x - self.center[0], y - self.center[1], z - self.center[2]
         spread = self.radius_mm - np.sqrt(dx * dx + dy * dy + dz * dz)
         spread = spread + 7 * ragged + 2.5 * fine

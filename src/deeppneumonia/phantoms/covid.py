@@ -7,11 +7,11 @@ ground-glass opacity, with or without fine reticulation (crazy paving) and parti
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deeppneumonia.phantoms.chest import cavity_depth
 from deeppneumonia.phantoms.lungs import LungPoints
-from deeppneumonia.phantoms.shapes import Field, paint
+from deeppneumonia.phantoms.plane import Plane
+from deeppneumonia.phantoms.shapes import Field, Point, paint, point_of
 
 FUZZ = 0.45
 
@@ -20,11 +20,11 @@ FUZZ = 0.45
 class Patch:
     """One patch of ground glass, an ellipsoid that lies flat against the pleura."""
 
-    center: NDArray[np.float64]
-    """(3,): x, y, z in mm of the standard chest."""
+    center: Point
+    """In mm of the standard chest."""
 
-    normal: NDArray[np.float64]
-    """(3,): unit vector from the pleura into the lung."""
+    normal: Point
+    """Unit vector from the pleura into the lung."""
 
     deep_mm: float
     """Half thickness along the normal."""
@@ -62,12 +62,12 @@ class CovidPneumonia:
     def plan(cls, points: LungPoints, rng: np.random.Generator) -> "CovidPneumonia":
         """Choose patches among candidate points of both lungs."""
         severity = rng.uniform(0, 1)
-        number = round(9 + 13 * severity)
+        number = round(10 + 16 * severity)
         sides = [points.where(points.anatomy[:, 0] * side > 0) for side in (-1, 1)]
         patches = [_patch(sides[number_on % 2], severity, rng) for number_on in range(number)]
         return cls(tuple(patches), rng.uniform(0, 1), rng.uniform(0, 0.8) * severity)
 
-    def paint(self, hu: Field, x: Field, y: Field, z: float, ragged: Field, fine: Field) -> Field:
+    def paint(self, hu: Field, plane: Plane, ragged: Field, fine: Field) -> Field:
         """Paint the pneumonia of one slice into lung tissue.
 
         Args:
@@ -80,13 +80,13 @@ class CovidPneumonia:
         """
         amount, density = np.zeros_like(hu), np.full_like(hu, -600.0)
         for patch in self.patches:
-            if abs(z - patch.center[2]) > 1.6 * patch.wide_mm:
+            if abs(plane.z - patch.center[2]) > 1.6 * patch.wide_mm:
                 continue
-            level = patch.level(x, y, z) + 0.24 * ragged + 0.07 * fine
+            level = patch.level(plane.x, plane.y, plane.z) + 0.26 * ragged + 0.16 * fine
             share = ((1 - level) / FUZZ + 0.5).clip(0, 1)
             density = np.where(share > amount, patch.hu, density)
             amount = np.maximum(amount, share)
-        density += 90 * self.paving * np.exp(-((fine / 0.3) ** 2)) + 35 * ragged
+        density += 90 * self.paving * np.exp(-((fine / 0.3) ** 2)) + 40 * ragged + 25 * fine
         solid = ((ragged + 0.5 * fine - 1.6 + 2.2 * self.consolidation) / 0.6).clip(0, 1)
         density += solid * self.consolidation * (-60 - density)
         paint(hu, amount, density)
@@ -97,16 +97,16 @@ def _patch(points: LungPoints, severity: float, rng: np.random.Generator) -> Pat
     """A patch round a point that was drawn with the weights of where this disease sits."""
     x, y, z = points.anatomy.T
     peripheral = np.exp(-cavity_depth(x, y, z) / 7)
-    low_and_behind = np.exp(-(z - 60) / 80) * np.exp(y / 55)
+    low_and_behind = np.exp(-(z - 60) / 110) * np.exp(y / 55)
     weight = peripheral * low_and_behind
     center = points.anatomy[rng.choice(len(weight), p=weight / weight.sum())]
     steps = center + np.concatenate([np.zeros((1, 3)), 2 * np.eye(3)])
     depths = cavity_depth(steps[:, 0], steps[:, 1], steps[:, 2])
     normal = depths[1:] - depths[0]
-    size = rng.uniform(0.7, 1.3) * (0.8 + 0.5 * severity)
+    size = rng.uniform(0.55, 1.35) * (0.8 + 0.6 * severity)
     return Patch(
-        center=center,
-        normal=normal / (np.linalg.norm(normal) + 1e-9),
+        center=point_of(center),
+        normal=point_of(normal / (np.linalg.norm(normal) + 1e-9)),
         deep_mm=11 * size,
         wide_mm=21 * size,
         hu=rng.uniform(-680, -480) + 60 * severity,

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from deeppneumonia.phantoms.chest import cavity_depth
 from deeppneumonia.phantoms.organs import dome_height, mediastinum_depth
 from deeppneumonia.phantoms.patient import Patient
-from deeppneumonia.phantoms.shapes import Field, Height, coverage, paint, smooth_min
+from deeppneumonia.phantoms.plane import Plane
+from deeppneumonia.phantoms.shapes import Field, Height, smooth_min
 
 LOBES = ("RLL", "RML", "RUL", "LLL", "LUL")
 """Right lower, middle, upper; left lower, upper."""
@@ -47,23 +48,20 @@ def lobe_depth(lobe: str, x: Field, y: Field, z: Height) -> Field:
     return depth
 
 
-def paint_lung(
-    hu: Field, patient: Patient, y: Field, z: float, depth: Field, texture: Field
-) -> None:
-    """Paint aerated lung of one slice: denser towards the back, mottled, with faint fissures.
+def aerated_lung(patient: Patient, plane: Plane, depth: Field, texture: Field) -> Field:
+    """Density of healthy lung in HU: denser towards the back, mottled, with faint fissures.
 
     Args:
-        hu: (rows, columns), changed in place.
-        depth: depth below the pleura, as `lung_depth` gives it.
+        depth: (rows, columns), depth below the pleura, as `lung_depth` gives it.
         texture: (rows, columns), noise around 0 with a standard deviation of about 1.
     """
-    aerated = patient.lung_hu + patient.dependent_hu * (y / 80).clip(-1, 1) + 14 * texture
+    y = plane.y
+    hu: Field = patient.lung_hu + patient.dependent_hu * (y / 80).clip(-1, 1) + 14 * texture
     # Lung that lies lowest is compressed in a thin layer below the pleura, in healthy people too.
     layer = np.exp(-depth.clip(0) / 5) * (y / 60).clip(0, 1)
-    aerated += 1.2 * patient.dependent_hu * layer
-    fissure = np.exp(-((oblique_fissure(y, z) / 1.1) ** 2)) * (depth > 0)
-    aerated += 110 * fissure
-    paint(hu, coverage(depth, 1.2), aerated)
+    fissure = np.exp(-((oblique_fissure(y, plane.z) / 1.1) ** 2))
+    hu += 1.2 * patient.dependent_hu * layer + 110 * fissure
+    return hu
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,13 @@
 """What lies between and below the lungs: heart, great vessels, airways, diaphragm, abdomen."""
 
+from collections.abc import Sequence
+from functools import reduce
+
 import numpy as np
 
-from deeppneumonia.phantoms.chest import (
-    CAVITY_DEPTH,
-    CAVITY_MIDDLE,
-    FAT_HU,
-    MUSCLE_HU,
-    cavity_depth,
-)
+from deeppneumonia.phantoms.chest import CAVITY_DEPTH, CAVITY_MIDDLE, FAT_HU, MUSCLE_HU
 from deeppneumonia.phantoms.patient import Patient
+from deeppneumonia.phantoms.plane import Plane
 from deeppneumonia.phantoms.shapes import (
     Field,
     Height,
@@ -25,8 +23,10 @@ from deeppneumonia.phantoms.shapes import (
 
 BLOOD_HU, LIVER_HU, SPLEEN_HU, MEAL_HU, GAS_HU = 42.0, 58.0, 48.0, 18.0, -985.0
 
-# (start, end, radius) in mm of the standard chest.
-GREAT_VESSELS: tuple[tuple[Point, Point, float], ...] = (
+Tube = tuple[Point, Point, float]
+"""Start, end, radius in mm of the standard chest."""
+
+GREAT_VESSELS: tuple[Tube, ...] = (
     ((-12, -30, 140), (-16, -28, 205), 16),  # ascending aorta
     ((-14, -24, 208), (8, 8, 216), 13),  # arch
     ((8, 8, 216), (20, 34, 206), 13),
@@ -43,8 +43,8 @@ GREAT_VESSELS: tuple[tuple[Point, Point, float], ...] = (
     ((-28, -22, 235), (-44, -20, 268), 7),
     ((26, -26, 222), (44, -20, 268), 7),
 )
-ESOPHAGUS: tuple[Point, Point, float] = ((6, 28, 60), (2, 30, 300), 7)
-AIRWAYS: tuple[tuple[Point, Point, float], ...] = (
+ESOPHAGUS: Tube = ((6, 28, 60), (2, 30, 300), 7)
+AIRWAYS: tuple[Tube, ...] = (
     ((0, 8, 320), (1, 12, 188), 9.0),  # trachea
     ((1, 12, 188), (-36, 8, 164), 6.8),  # right main bronchus
     ((1, 12, 188), (40, 12, 162), 6.2),  # left main bronchus
@@ -69,10 +69,8 @@ def mediastinum_depth(patient: Patient, x: Field, y: Field, z: Height) -> Field:
     wedge = 9 - np.abs(x) * 0.8 - 0.28 * (y - front)
     depth = np.maximum(np.maximum(septum, wedge), ellipse(x, y - 56, 19.5, 16.5, 0.3))
     depth = smooth_max(depth, heart_depth(patient, x, y, z), 10)
-    for start, end, radius in (*GREAT_VESSELS, ESOPHAGUS, *AIRWAYS):
-        lowest, highest = min(start[2], end[2]) - radius, max(start[2], end[2]) + radius
-        if np.any((z > lowest - 12) & (z < highest + 12)):
-            depth = smooth_max(depth, tube(x, y, z, start, end, radius + 2.5), 12)
+    for start, end, radius in _near(z, (*GREAT_VESSELS, ESOPHAGUS, *AIRWAYS), 12):
+        depth = smooth_max(depth, tube(x, y, z, start, end, radius + 2.5), 12)
     return depth
 
 
@@ -87,52 +85,54 @@ def dome_height(patient: Patient, x: Field, y: Field) -> Field:
     return height
 
 
-def paint_mediastinum(
-    hu: Field, patient: Patient, x: Field, y: Field, z: float, soft_mm: float
-) -> None:
-    """Paint heart, great vessels and gullet of one slice over the fat between the lungs."""
-    heart = heart_depth(patient, x, y, z)
-    paint(hu, coverage(heart, soft_mm), BLOOD_HU + 4)
-    for start, end, radius in (*GREAT_VESSELS, ESOPHAGUS):
-        lowest, highest = min(start[2], end[2]) - radius, max(start[2], end[2]) + radius
-        if lowest < z < highest:
-            paint(hu, coverage(tube(x, y, z, start, end, radius), soft_mm), BLOOD_HU)
+def paint_mediastinum(hu: Field, patient: Patient, plane: Plane) -> None:
+    """Paint heart, great vessels, gullet and airways of one slice over the fat around them."""
+    middle, where = plane.part(90 - np.abs(plane.x))
+    part, x, y, z, soft = hu[where], middle.x, middle.y, plane.z, plane.soft_mm
+    paint(part, coverage(heart_depth(patient, x, y, z), soft), BLOOD_HU + 4)
+    for start, end, radius in _near(z, (*GREAT_VESSELS, ESOPHAGUS), 0):
+        paint(part, coverage(tube(x, y, z, start, end, radius), soft), BLOOD_HU)
+    air = airway_depth(x, y, z)
+    if air is not None:
+        paint(part, coverage(air + 1.8, soft), 30.0)
+        paint(part, coverage(air, soft), GAS_HU)
 
 
-def airway_depth(x: Field, y: Field, z: Height) -> Field:
-    """How far inside the air of the trachea or a main bronchus a point lies."""
-    depths = [tube(x, y, z, start, end, radius) for start, end, radius in AIRWAYS]
-    return np.maximum(np.maximum(depths[0], depths[1]), depths[2])
+def airway_depth(x: Field, y: Field, z: Height) -> Field | None:
+    """How far inside the trachea or a main bronchus a point lies; None if none is near."""
+    depths = [tube(x, y, z, *airway) for airway in _near(z, AIRWAYS, 3)]
+    if not depths:
+        return None
+    return reduce(lambda a, b: smooth_max(a, b, 4), depths)
 
 
-def paint_airways(hu: Field, x: Field, y: Field, z: float, soft_mm: float) -> None:
-    """Paint wall and air of the trachea and the main bronchi of one slice."""
-    if z < 150:
-        return
-    depth = airway_depth(x, y, z)
-    paint(hu, coverage(depth + 1.8, soft_mm), 30.0)
-    paint(hu, coverage(depth, soft_mm), GAS_HU)
+def _near(z: Height, tubes: Sequence[Tube], margin_mm: float) -> list[Tube]:
+    """The tubes that come within `margin_mm` of a height."""
+    return [
+        (start, end, radius)
+        for start, end, radius in tubes
+        if np.any(z > min(start[2], end[2]) - radius - margin_mm)
+        and np.any(z < max(start[2], end[2]) + radius + margin_mm)
+    ]
 
 
-def paint_abdomen(
-    hu: Field, patient: Patient, x: Field, y: Field, z: float, mottle: Field, soft_mm: float
-) -> None:
+def paint_abdomen(hu: Field, patient: Patient, plane: Plane) -> None:
     """Paint what lies below the diaphragm in one slice: liver, stomach, spleen, fat."""
-    below = dome_height(patient, x, y) - z
-    inside = coverage(cavity_depth(x, y, z), soft_mm) * coverage(below, 4.0)
-    if not inside.any():
+    below = dome_height(patient, plane.x, plane.y) - plane.z
+    inside, where = plane.part(np.minimum(plane.cavity, below) + 2)
+    if not inside.x.size:
         return
-    layer = np.full_like(hu, MUSCLE_HU)
-    paint(layer, coverage(np.minimum(below - 4, cavity_depth(x, y, z) - 2), 2.0), FAT_HU)
+    below, cavity, x, y, z = below[where], inside.cavity, inside.x, inside.y, plane.z
+    layer = np.full_like(x, MUSCLE_HU)
+    paint(layer, coverage(np.minimum(below - 4, cavity - 2), 2.0), FAT_HU)
     low = -patient.breath_mm
-    liver = np.minimum(below - 3, cavity_depth(x, y, z) - 2)
-    liver = np.minimum(liver, np.minimum(30 - x - 0.5 * y, 40 - 0.35 * x - y))
-    paint(layer, coverage(liver, 2.0), LIVER_HU + 4 * mottle)
+    liver = np.minimum(np.minimum(below - 3, cavity - 2), 30 - x - 0.5 * y)
+    paint(layer, coverage(np.minimum(liver, 40 - 0.35 * x - y), 2.0), LIVER_HU + 4 * inside.mottle)
     spleen = ellipsoid(x, y, z, (84, 34, 50 + low), (31, 34, 44))
-    paint(layer, coverage(spleen, 2.0), SPLEEN_HU + 3 * mottle)
+    paint(layer, coverage(spleen, 2.0), SPLEEN_HU + 3 * inside.mottle)
     stomach = ellipsoid(x, y, z, (60, -22, 44 + low), (44, 40, 44))
-    paint(layer, coverage(stomach, 2.0), 40.0)
-    paint(layer, coverage(stomach - 4, 2.0), MEAL_HU + 12 * mottle)
+    paint(layer, coverage(stomach, 2.0), MUSCLE_HU)
+    paint(layer, coverage(stomach - 4, 2.0), MEAL_HU + 12 * inside.mottle)
     level = -52 + 44 * patient.gas - y  # gas rises to the front
-    paint(layer, coverage(np.minimum(stomach - 4, level), soft_mm), GAS_HU)
-    paint(hu, inside, layer)
+    paint(layer, coverage(np.minimum(stomach - 4, level), plane.soft_mm), GAS_HU)
+    paint(hu[where], coverage(cavity, plane.soft_mm) * coverage(below, 4.0), layer)

@@ -21,6 +21,12 @@ Point = tuple[float, float, float]
 """(x, y, z) in mm: to the patient's left, to the back, to the head."""
 
 
+def point_of(values: Field) -> Point:
+    """Three numbers of an array as a point."""
+    x, y, z = values.tolist()
+    return x, y, z
+
+
 def along(z: Height, table: Sequence[tuple[float, float]]) -> Any:
     """A value that changes with height, from a table of (z, value); constant beyond its ends."""
     heights, values = zip(*table, strict=True)
@@ -33,10 +39,11 @@ def ellipse(x: Field, y: Field, half_x: Any, half_y: Any, squareness: float = 0.
     """Depth inside an ellipse round the origin; squareness 0.4 makes it a rounded box."""
     u2, v2 = (x / half_x) ** 2, (y / half_y) ** 2
     corner = squareness * np.minimum(u2, 1) * np.minimum(v2, 1)
+    # The small terms give the very centre, where the ray has no length, a finite depth.
     level = np.sqrt(u2 + v2 - corner + 1e-6)
-    depth: Field = np.sqrt(x * x + y * y + 1e-6) * (1 / level - 1)
-    # At the very centre the ray has no length: the short half axis is the depth there.
-    return np.where(level < 0.05, np.minimum(half_x, half_y), depth)
+    ray = np.sqrt(x * x + y * y + 1e-6 * half_x * half_y)
+    depth: Field = ray * (1 / level - 1)
+    return depth
 
 
 def ellipsoid(x: Field, y: Field, z: Height, center: Point, half: Point) -> Field:

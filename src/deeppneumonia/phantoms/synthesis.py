@@ -7,19 +7,14 @@ from numpy.typing import NDArray
 
 from deeppneumonia.domain import ArraySource, Diagnosis, Unit, Volume
 from deeppneumonia.phantoms.bacterial import FLUID_HU, LobarPneumonia
-from deeppneumonia.phantoms.chest import FAT_HU, cavity_depth, paint_bones, paint_wall
+from deeppneumonia.phantoms.bones import paint_bones
+from deeppneumonia.phantoms.chest import FAT_HU, body_depth, cavity_depth, paint_wall
 from deeppneumonia.phantoms.config import FIELD_MM, Phantom, PhantomConfig
 from deeppneumonia.phantoms.covid import CovidPneumonia
-from deeppneumonia.phantoms.lungs import LungPoints, lung_depth, paint_lung, sample_lung_points
-from deeppneumonia.phantoms.organs import (
-    BLOOD_HU,
-    GAS_HU,
-    HILA,
-    paint_abdomen,
-    paint_airways,
-    paint_mediastinum,
-)
+from deeppneumonia.phantoms.lungs import aerated_lung, lung_depth, sample_lung_points
+from deeppneumonia.phantoms.organs import BLOOD_HU, GAS_HU, paint_abdomen, paint_mediastinum
 from deeppneumonia.phantoms.patient import Patient
+from deeppneumonia.phantoms.plane import Place, Plane
 from deeppneumonia.phantoms.scanner import (
     AIR_HU,
     Scanner,
@@ -30,10 +25,13 @@ from deeppneumonia.phantoms.scanner import (
     smooth_noise,
 )
 from deeppneumonia.phantoms.shapes import Field, coverage, paint
-from deeppneumonia.phantoms.trees import Tubes, draw_tubes, grow_tree
+from deeppneumonia.phantoms.trees import LungTrees, draw_tubes
 
-LEAVES = 420
-"""End points of one arterial tree; a venous tree has the same."""
+EDGE_MM = 1.2
+"""How wide the edge of the lung is drawn; breathing blurs it more than other edges."""
+
+WALL_HU = -150.0
+"""A bronchial wall, thinner than a voxel, with the air on both sides of it."""
 
 
 def make_phantom(config: PhantomConfig) -> Phantom:
@@ -44,7 +42,7 @@ def make_phantom(config: PhantomConfig) -> Phantom:
     """
     scene = _Scene.of(config)
     noise = np.random.default_rng([config.seed, 5])
-    slices = [scene.slice(index, noise) for index in range(config.shape[0])]
+    slices = [scene.scan(index, noise) for index in range(config.shape[0])]
     hu, lung, lesion = (np.stack(parts) for parts in zip(*slices, strict=True))
     volume = Volume(pixels=ArraySource(hu), unit=Unit.HU, affine=_affine(config))
     return Phantom(volume=volume, lung_mask=lung, lesion_mask=lesion, config=config)
@@ -61,46 +59,13 @@ def _affine(config: PhantomConfig) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Trees:
-    """Everything tubular in the lungs."""
-
-    vessels: Tubes
-    walls: Tubes
-    lumens: Tubes
-
-    @classmethod
-    def grow(cls, patient: Patient, points: LungPoints, rng: np.random.Generator) -> "_Trees":
-        arteries: list[Tubes] = []
-        veins: list[Tubes] = []
-        for side, hilum in zip((-1, 1), HILA, strict=True):
-            mine = points.scanner[points.anatomy[:, 0] * side > 0]
-            root = patient.to_scanner(hilum)
-            for trees in (arteries, veins):
-                leaves = mine[rng.choice(len(mine), min(LEAVES, len(mine)), replace=False)]
-                trees.append(grow_tree(root + rng.normal(0, 3, 3), leaves, rng))
-        artery = _joined(arteries)
-        bronchi = artery.where(artery.radius > 0.75)  # smaller ones cannot be seen on CT
-        lumens = bronchi.beside(0.72 * bronchi.radius, rng)
-        walls = Tubes(lumens.start, lumens.end, lumens.radius * 1.15 + 0.45)
-        return cls(vessels=_joined([*arteries, *veins]), walls=walls, lumens=lumens)
-
-
-def _joined(trees: list[Tubes]) -> Tubes:
-    return Tubes(
-        np.concatenate([tree.start for tree in trees]),
-        np.concatenate([tree.end for tree in trees]),
-        np.concatenate([tree.radius for tree in trees]),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Scene:
     """One patient on one scanner, with all that was drawn at random for them."""
 
     config: PhantomConfig
     patient: Patient
     scanner: Scanner
-    trees: _Trees
+    trees: LungTrees
     pneumonia: CovidPneumonia | LobarPneumonia | None
     mottle: NDArray[np.float32]
     ragged: NDArray[np.float32]
@@ -110,73 +75,93 @@ class _Scene:
     def of(cls, config: PhantomConfig) -> "_Scene":
         patient = Patient.of_seed(config.seed)
         rng = np.random.default_rng([config.seed, 3])
-        points = sample_lung_points(patient, rng, 9000, margin_mm=3)
+        points = sample_lung_points(patient, rng, 24_000, margin_mm=3)
+        trees = LungTrees.grow(patient, points, rng)
         disease = np.random.default_rng([config.seed, 4])
         pneumonia: CovidPneumonia | LobarPneumonia | None = None
         if config.label is Diagnosis.COVID:
             pneumonia = CovidPneumonia.plan(points, disease)
         elif config.label is Diagnosis.BACTERIAL:
             pneumonia = LobarPneumonia.plan(points, disease)
+            filled = pneumonia.points_within(points)
+            trees = trees.with_air_bronchograms(patient, filled, disease)
         return cls(
             config=config,
             patient=patient,
             scanner=Scanner.of(config),
-            trees=_Trees.grow(patient, points, rng),
+            trees=trees,
             pneumonia=pneumonia,
             mottle=smooth_noise(rng, config, 22),
             ragged=smooth_noise(rng, config, 15),
             fine=smooth_noise(rng, config, 5),
         )
 
-    def slice(
+    def scan(
         self, index: int, noise: np.random.Generator
     ) -> tuple[NDArray[np.int16], NDArray[np.bool_], NDArray[np.bool_]]:
         """HU, lung mask and lesion mask of one slice."""
-        shape = self.config.shape[1:]
+        plane, hu = self._plane(index), self._table()
+        body = body_depth(self.patient, plane.x, plane.y, plane.z)
+        paint_wall(hu, self.patient, plane, body)
+        paint(hu, coverage(plane.cavity, plane.soft_mm), FAT_HU + 5)
+        paint_abdomen(hu, self.patient, plane)
+        paint_mediastinum(hu, self.patient, plane)
+        paint_bones(hu, self.patient, plane)
+        lung, lesion = self._paint_lungs(hu, plane, index)
+        pixel_mm = self.config.spacing_mm[1]
+        return reconstruct(hu, body, self.scanner, pixel_mm, noise), lung, lesion
+
+    def _plane(self, index: int) -> Plane:
         heights, field_x, field_y = grid_mm(self.config.shape)
         z = float(heights[index])
-        soft = max(0.8, self.config.spacing_mm[1])
         x, y = self.patient.to_anatomy(field_x, field_y, z)
-        hu = np.full(shape, AIR_HU, np.float32)
-        mottle = enlarge(self.mottle[index], shape)
-        table = 100 + self.patient.shift_mm[1] + 0.4 * self.patient.fat_mm + self.scanner.table_mm
-        paint_table(hu, field_x, field_y, table, soft)
-        body = paint_wall(hu, self.patient, x, y, z, mottle, soft)
-        paint(hu, coverage(cavity_depth(x, y, z), soft), FAT_HU + 5)
-        paint_abdomen(hu, self.patient, x, y, z, mottle, soft)
-        paint_mediastinum(hu, self.patient, x, y, z, soft)
-        paint_bones(hu, self.patient, x, y, z, soft)
-        paint_airways(hu, x, y, z, soft)
-        depth, amount = self._paint_lungs(hu, x, y, z, index)
-        picture = reconstruct(hu, body, self.scanner, self.config.spacing_mm[1], noise)
-        return picture, depth > 0, (depth > 0) & (amount >= 0.5)
+        return Plane(
+            x=x,
+            y=y,
+            z=z,
+            cavity=cavity_depth(x, y, z),
+            mottle=enlarge(self.mottle[index], self.config.shape[1:]),
+            soft_mm=max(0.8, self.config.spacing_mm[1]),
+        )
+
+    def _table(self) -> Field:
+        """Air and the table below the patient."""
+        _, x, y = grid_mm(self.config.shape)
+        hu = np.full(self.config.shape[1:], AIR_HU, np.float32)
+        back = 100 + self.patient.shift_mm[1] + 0.4 * self.patient.fat_mm
+        paint_table(hu, x, y, back + self.scanner.table_mm, self.config.spacing_mm[1])
+        return hu
 
     def _paint_lungs(
-        self, hu: Field, x: Field, y: Field, z: float, index: int
-    ) -> tuple[Field, Field]:
-        shape = self.config.shape[1:]
-        ragged, fine = enlarge(self.ragged[index], shape), enlarge(self.fine[index], shape)
-        whole = lung_depth(self.patient, x, y, z)
-        depth, amount = whole, np.zeros_like(whole)
-        if whole.max() <= 0:
-            return depth, amount
+        self, hu: Field, plane: Plane, index: int
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Paint the lungs of one slice; returns lung mask and lesion mask."""
+        lung, lesion = np.zeros(hu.shape, bool), np.zeros(hu.shape, bool)
+        chest, place = plane.part(plane.cavity)
+        if not chest.x.size:
+            return lung, lesion
+        depth = lung_depth(self.patient, chest.x, chest.y, chest.z)
         if isinstance(self.pneumonia, LobarPneumonia):
-            depth = self.pneumonia.without_fluid(whole, x, y, z)
-            paint(hu, coverage(whole, 1.2), FLUID_HU)
-        tissue = np.full_like(hu, AIR_HU)
-        paint_lung(tissue, self.patient, y, z, np.maximum(depth, 1.2), 0.6 * fine + 0.4 * ragged)
+            paint(hu[place], coverage(depth, EDGE_MM), FLUID_HU)
+            depth = self.pneumonia.without_fluid(depth, chest)
+        ragged, fine = (
+            enlarge(noise[index], hu.shape)[place] for noise in (self.ragged, self.fine)
+        )
+        tissue = aerated_lung(self.patient, chest, depth, 0.7 * fine + 0.3 * ragged)
+        lung[place] = depth > 0
         if self.pneumonia is not None:
-            amount = self.pneumonia.paint(tissue, x, y, z, ragged, fine)
-        self._paint_trees(tissue, z)
-        paint(hu, coverage(depth, 1.2), tissue)
-        return depth, amount
+            amount = self.pneumonia.paint(tissue, chest, ragged, fine)
+            lesion[place] = (depth > 0) & (amount >= 0.5)
+        self._paint_trees(tissue, plane.z, place)
+        paint(hu[place], coverage(depth, EDGE_MM), tissue)
+        return lung, lesion
 
-    def _paint_trees(self, tissue: Field, z: float) -> None:
+    def _paint_trees(self, tissue: Field, z: float, place: Place) -> None:
         shape, thickness = self.config.shape[1:], self.config.thickness_mm
         walls, lumens, vessels = (
-            draw_tubes(tubes, z, thickness, shape, FIELD_MM[1])
+            draw_tubes(tubes, z, thickness, shape, FIELD_MM[1])[place]
             for tubes in (self.trees.walls, self.trees.lumens, self.trees.vessels)
         )
-        paint(tissue, 0.55 * walls * (tissue < -100), -150.0)
+        paint(tissue, walls * (tissue < WALL_HU), WALL_HU)
+        paint(tissue, vessels * (1 - lumens), BLOOD_HU)
         paint(tissue, lumens, GAS_HU + 15)
-        paint(tissue, vessels, BLOOD_HU)
