@@ -133,6 +133,15 @@ def test_a_manifest_is_not_written_where_its_paths_cannot_point_back(tmp_path: P
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+def test_a_manifest_far_from_its_data_is_read_with_their_folder_named(tmp_path: Path) -> None:
+    original = read_manifest(written(tmp_path / "set", "path,patient_id,label\na.png,p1,covid\n"))
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "elsewhere" / "split.csv"
+    wrote = write_manifest(original, path, folder=tmp_path)
+    assert read_manifest(path, folder=tmp_path) == wrote
+    assert wrote.file(wrote.rows[0]) == tmp_path / "set" / "a.png"
+
+
 def test_joined_manifests_keep_people_of_two_sites_apart(tmp_path: Path) -> None:
     one = written(tmp_path / "wuhan", "path,patient_id,label\na.png,1,covid\nb.png,2,covid\n")
     two = written(tmp_path / "moscow", "path,patient_id,label\na.png,1,healthy\nb.png,3,covid\n")
@@ -142,6 +151,21 @@ def test_joined_manifests_keep_people_of_two_sites_apart(tmp_path: Path) -> None
     assert [row.site for row in joined.rows] == ["wuhan", "wuhan", "moscow", "moscow"]
     assert [row.line for row in joined.rows] == [2, 3, 4, 5]
     assert all(joined.file(row).is_file() for row in joined.rows)
+
+
+def test_manifests_named_by_roundabout_paths_are_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "path,patient_id,label\na.png,{},covid\n"
+    written(tmp_path / "one", text.format("1"))
+    written(tmp_path / "two", text.format("2"))
+    monkeypatch.chdir(tmp_path / "one")
+    manifests = [Path("manifest.csv"), Path("../two/manifest.csv")]
+    joined = join_manifests([read_manifest(path) for path in manifests])
+    assert [(row.path, row.site) for row in joined.rows] == [
+        ("one/a.png", "one"),
+        ("two/a.png", "two"),
+    ]
 
 
 def test_joined_manifests_of_one_site_share_their_people(tmp_path: Path) -> None:

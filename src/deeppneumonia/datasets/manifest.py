@@ -123,7 +123,7 @@ def join_manifests(manifests: Sequence[Manifest]) -> Manifest:
     """
     if not manifests:
         raise ManifestError("There is no manifest to join: name one at least.")
-    folder = Path(os.path.commonpath([manifest.folder.absolute() for manifest in manifests]))
+    folder = Path(os.path.commonpath([manifest.folder.resolve() for manifest in manifests]))
     sited = [_with_sites(manifest) for manifest in manifests]
     clashing = _clashing_patients(sited)
     rows = tuple(
@@ -157,11 +157,11 @@ def rebase(path: str, old: Path, new: Path) -> str:
     if not path:
         return ""
     try:
-        return (old.absolute() / path).relative_to(new.absolute()).as_posix()
+        return (old.resolve() / path).relative_to(new.resolve()).as_posix()
     except ValueError as error:
         raise ManifestError(
-            f"{path!r} does not lie below the folder that the manifest is written to; "
-            "write the manifest beside the data or above them."
+            f"{path!r} does not lie below the folder that the paths shall be relative to; "
+            "write the manifest beside the data or above them, or name the folder of the data."
         ) from error
 
 
@@ -184,7 +184,7 @@ def _cell(value: object) -> str:
 
 
 def _with_sites(manifest: Manifest) -> Manifest:
-    folder_name = manifest.folder.absolute().name
+    folder_name = manifest.folder.resolve().name
     return manifest.with_rows(replace(row, site=row.site or folder_name) for row in manifest.rows)
 
 

@@ -22,12 +22,17 @@ from deeppneumonia.files import write_whole
 
 
 def read_manifest(
-    path: Path, *, label_map: Mapping[str, str] | None = None, refuse_contradictions: bool = True
+    path: Path,
+    *,
+    folder: Path | None = None,
+    label_map: Mapping[str, str] | None = None,
+    refuse_contradictions: bool = True,
 ) -> Manifest:
     """Read a manifest and check every line of it.
 
     Args:
         path: a CSV file, UTF-8 with or without a byte order mark.
+        folder: what the paths are relative to; the folder of the CSV when None.
         label_map: other words for labels, such as `{"cap": "bacterial"}`; the rest stay.
         refuse_contradictions: False keeps rows that contradict each other (a path named twice, a
             patient with two labels or in two splits), for an audit that has to list them.
@@ -37,34 +42,43 @@ def read_manifest(
             path or label, a path that leaves the folder or points nowhere, a value that is none.
     """
     content = _content_of(path)
-    rows = tuple(_rows_of(content, path.parent, label_map or {}))
+    folder = folder or path.parent
+    rows = tuple(_rows_of(content, folder, label_map or {}))
     if not rows:
         raise ManifestError(f"The manifest {path.name} has no rows: add a line for each study.")
     if refuse_contradictions:
         check_contradictions(rows)
     if label_map:
         content = to_csv(rows)
-    return Manifest(rows, path.parent, hashlib.sha256(content).hexdigest())
+    return Manifest(rows, folder, hashlib.sha256(content).hexdigest())
 
 
-def write_manifest(manifest: Manifest, path: Path) -> Manifest:
-    """Write a manifest so that its paths hold from its new place, and return it as written.
+def write_manifest(manifest: Manifest, path: Path, *, folder: Path | None = None) -> Manifest:
+    """Write a manifest with its paths relative to another folder, and return it as written.
+
+    Args:
+        manifest: what to write.
+        path: the CSV file, replaced in one step.
+        folder: what the paths shall be relative to, and what `read_manifest` will need to be told
+            then; the folder of the CSV when None.
 
     Raises:
-        ManifestError: if a file does not lie in or below the folder of `path`.
+        ManifestError: if a file does not lie in or below that folder.
     """
-    moved = manifest.with_rows(
+    folder = folder or path.parent
+    rows = manifest.with_rows(
         replace(
             row,
             line=line,
-            path=rebase(row.path, manifest.folder, path.parent),
-            lung_mask=rebase(row.lung_mask, manifest.folder, path.parent),
-            lesion_mask=rebase(row.lesion_mask, manifest.folder, path.parent),
+            path=rebase(row.path, manifest.folder, folder),
+            lung_mask=rebase(row.lung_mask, manifest.folder, folder),
+            lesion_mask=rebase(row.lesion_mask, manifest.folder, folder),
         )
         for line, row in enumerate(manifest.rows, start=2)
     )
+    moved = replace(rows, folder=folder)
     write_whole(path, to_csv(moved.rows))
-    return replace(moved, folder=path.parent)
+    return moved
 
 
 def _content_of(path: Path) -> bytes:
