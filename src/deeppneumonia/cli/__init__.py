@@ -1,1 +1,43 @@
+"""The command line: each command reads, calls one workflow and prints; errors end here."""
 
+import sys
+
+import typer
+
+from deeppneumonia.cli import (
+    diagnose,
+    doctor,
+    evaluate,
+    info,
+    models,
+    phantom,
+    prepare,
+    split,
+    train,
+)
+from deeppneumonia.cli.console import show_error
+from deeppneumonia.errors import DeepPneumoniaError
+
+app = typer.Typer(
+    name="deeppneumonia",
+    help="Diagnosis of pneumonia from chest CT that a radiologist can check. "
+    "Research software, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for command in (diagnose, prepare, split, train, evaluate, phantom, doctor, info):
+    app.command()(getattr(command, command.__name__.rpartition(".")[2]))
+app.add_typer(models.app, name="models")
+
+
+def main() -> None:
+    """Run the command line; the only place where an error becomes a line and an exit code."""
+    try:
+        app()
+    except DeepPneumoniaError as error:
+        show_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -95,7 +95,7 @@ class SlicePrediction:
     """Position in the volume, 0 at the feet."""
 
     probabilities: Mapping[str, float]
-    """One value per class of the checkpoint, calibrated; together they make 1."""
+    """One value per class of the checkpoint, as the network gave them; together they make 1."""
 
     details: tuple[Detail, ...] = ()
     """Only those whose weight is above the model's stated level; empty is an honest answer."""

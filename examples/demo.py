@@ -1,0 +1,59 @@
+"""Three phantom patients as DICOM series in, three diagnoses and reports out; or your own study.
+
+make demo                   # the three phantoms
+make demo STUDY=path        # a study of your own
+"""
+
+import argparse
+from pathlib import Path
+
+from deeppneumonia.domain import PatientDiagnosis, title_of
+from deeppneumonia.workflows.diagnose import Diagnoser
+from deeppneumonia.workflows.phantoms import make_cohort, read_cohort
+from deeppneumonia.workflows.report import write_reading
+
+DEMO_SEED = 100_000
+"""Far from the seeds of the phantoms that the shipped model was trained with."""
+
+
+def main() -> None:
+    """Diagnose and write reports; ends with an error if a phantom is answered wrongly."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", type=Path, help="DICOM folder or zip, NIfTI file, pictures")
+    parser.add_argument("--out", type=Path, default=Path("demo"))
+    arguments = parser.parse_args()
+    if arguments.study:
+        studies = [("your study", arguments.study, None)]
+    else:
+        print("Building three phantom patients as DICOM series ...")
+        manifest = make_cohort(
+            arguments.out / "studies", patients_per_label=1, first_seed=DEMO_SEED, form="dicom"
+        )
+        studies = [(f"phantom, {row.label}", row.path, row.label) for row in read_cohort(manifest)]
+    diagnoser = Diagnoser.load()
+    wrong = 0
+    print(f"\n{'patient':22}{'answer':32}{'probability':>12}   report")
+    for number, (name, path, truth) in enumerate(studies, start=1):
+        reading = diagnoser.read(path)
+        folder = arguments.out / f"report_{number}"
+        write_reading(reading, diagnoser.checkpoint, folder)
+        answer, probability = worded(reading.diagnosis)
+        wrong += truth is not None and reading.diagnosis.diagnosis != truth
+        print(f"{name:22}{answer:32}{probability:>12}   {folder / 'report.html'}")
+    if wrong:
+        raise SystemExit(f"{wrong} of {len(studies)} phantoms got another answer than they have")
+
+
+def worded(diagnosis: PatientDiagnosis) -> tuple[str, str]:
+    """The answer and its probability, as the table shows them."""
+    if not diagnosis.probabilities:
+        return f"refused: {diagnosis.reasons[0]}", "-"
+    leading = max(diagnosis.probabilities, key=lambda label: diagnosis.probabilities[label])
+    probability = f"{diagnosis.probabilities[leading]:.1%}"
+    if diagnosis.diagnosis is None:
+        return f"indeterminate ({leading} leads)", probability
+    return title_of(diagnosis.diagnosis), probability
+
+
+if __name__ == "__main__":
+    main()

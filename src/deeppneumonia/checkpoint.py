@@ -1,0 +1,206 @@
+"""One safetensors file that holds a network and everything that is needed to use it right."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from deeppneumonia.domain import ClassSet
+from deeppneumonia.errors import CheckpointError, ConfigError
+from deeppneumonia.files import replacing
+from deeppneumonia.models import Network, create_model
+from deeppneumonia.preprocessing import PreprocessConfig
+
+FORMAT = "deeppneumonia-checkpoint-1"
+METADATA_KEY = "deeppneumonia"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """The levels at which an answer changes, chosen on validation patients."""
+
+    confidence: float = 0.0
+    """The most likely class needs at least this calibrated probability, or the answer is
+    indeterminate; 0 answers always."""
+
+    detail: float = 0.8
+    """A detail is drawn when it speaks for the slice's disease at least this strongly."""
+
+    def __post_init__(self) -> None:
+        for name in ("confidence", "detail"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointMetadata:
+    """What a network needs beside its weights, and where it comes from."""
+
+    model: str
+    """A name that `create_model` knows."""
+
+    classes: ClassSet
+    preprocessing: PreprocessConfig
+    temperature: float = 1.0
+    """Divides the log of the patient's mean probabilities; more than 1 makes them humbler."""
+
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    ood: Mapping[str, Any] | None = None
+    """Statistics of the training patients' features; None when none were fitted."""
+
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Manifest hashes, commit, recipe, seed, start weights, date, licence."""
+
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """What it scored, on which patients."""
+
+    def __post_init__(self) -> None:
+        if not 0.01 <= self.temperature <= 100:
+            raise ValueError(f"temperature must lie between 0.01 and 100, not {self.temperature}")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A network in eval mode, ready to be asked."""
+
+    network: Network
+    metadata: CheckpointMetadata
+    sha256: str
+    """Of the whole file."""
+
+
+def save_checkpoint(path: Path, network: Network, metadata: CheckpointMetadata) -> str:
+    """Write one file, under a temporary name first; weights in half precision.
+
+    Matrices and kernels are stored as float16; one-dimensional tensors (biases, batch-norm
+    statistics), whose range is wide and whose size is nothing, stay float32.
+
+    Returns:
+        The file's sha256.
+    """
+    tensors = {
+        name: (tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor)
+        .detach()
+        .cpu()
+        .contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    with replacing(path) as unfinished:
+        save_file(tensors, unfinished, metadata={METADATA_KEY: _to_json(metadata)})
+    return sha256_of(path)
+
+
+def load_checkpoint(path: Path, *, expected_sha256: str | None = None) -> Checkpoint:
+    """Read a checkpoint, check it, and build its network in eval mode.
+
+    Args:
+        path: a file written by `save_checkpoint`.
+        expected_sha256: refuse the file unless this is its hash.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged, foreign, or not the one expected.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"There is no checkpoint file at {path}: name a .safetensors file, or leave "
+            f"--checkpoint out to use the one that ships with the package."
+        )
+    sha256 = sha256_of(path)
+    if expected_sha256 is not None and sha256 != expected_sha256:
+        raise CheckpointError(
+            f"{path.name} has sha256 {sha256[:12]}..., but {expected_sha256[:12]}... was expected: "
+            f"the file is damaged or not the one that was released. Install it again."
+        )
+    metadata, tensors = _read(path)
+    network = create_model(metadata.model, len(metadata.classes))
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"The weights in {path.name} do not fit the network {metadata.model!r} that it names: "
+            f"the file is damaged or was made by another version. Train or install it again."
+        ) from error
+    return Checkpoint(network.eval(), metadata, sha256)
+
+
+def read_metadata(path: Path) -> CheckpointMetadata:
+    """What a checkpoint says of itself, without building its network."""
+    return _open(path)[0]
+
+
+def sha256_of(path: Path) -> str:
+    """The file's sha256 as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: Path) -> tuple[CheckpointMetadata, dict[str, torch.Tensor]]:
+    metadata, names = _open(path)
+    with safe_open(path, framework="pt") as file:
+        return metadata, {name: file.get_tensor(name) for name in names}
+
+
+def _open(path: Path) -> tuple[CheckpointMetadata, list[str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+            names = list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path.name} is not a whole safetensors file ({error}): copy or install it again."
+        ) from error
+    if text is None:
+        raise CheckpointError(
+            f"{path.name} holds weights but no DeepPneumonia metadata: this is a backbone or "
+            f"another program's file. Use it as start weights (train --start), not as a checkpoint."
+        )
+    return _from_json(text, path.name), names
+
+
+def _to_json(metadata: CheckpointMetadata) -> str:
+    return json.dumps(
+        {
+            "format": FORMAT,
+            "model": metadata.model,
+            "classes": list(metadata.classes.labels),
+            "preprocessing": metadata.preprocessing.to_dict(),
+            "temperature": metadata.temperature,
+            "thresholds": asdict(metadata.thresholds),
+            "ood": metadata.ood,
+            "provenance": dict(metadata.provenance),
+            "metrics": dict(metadata.metrics),
+        },
+        sort_keys=True,
+        allow_nan=False,
+    )
+
+
+def _from_json(text: str, name: str) -> CheckpointMetadata:
+    try:
+        stored = json.loads(text)
+        if stored.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{name} has format {stored.get('format')!r}, this version reads {FORMAT!r}: "
+                f"use the version of DeepPneumonia that wrote it."
+            )
+        return CheckpointMetadata(
+            model=stored["model"],
+            classes=ClassSet(tuple(stored["classes"])),
+            preprocessing=PreprocessConfig.from_dict(stored["preprocessing"]),
+            temperature=float(stored["temperature"]),
+            thresholds=Thresholds(**stored["thresholds"]),
+            ood=stored["ood"],
+            provenance=stored["provenance"],
+            metrics=stored["metrics"],
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+        raise CheckpointError(
+            f"The metadata of {name} cannot be used ({error}): the file is damaged or was edited. "
+            f"Install it again."
+        ) from error

@@ -1,0 +1,45 @@
+"""What every command shares: where things are printed, how errors look, common options."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deeppneumonia.errors import DeepPneumoniaError
+
+OutDir = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder for the results; made if missing.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+CheckpointName = Annotated[
+    str,
+    typer.Option(
+        "--checkpoint", "-c", help="A released model's name, or the path of a .safetensors file."
+    ),
+]
+
+
+def show_error(error: DeepPneumoniaError) -> None:
+    """One red line on stderr."""
+    typer.secho(f"{error}", fg="red", err=True)
+
+
+def remark(text: str, *, quiet: bool = False) -> None:
+    """A line for people, on stderr, so that stdout stays clean for data."""
+    if not quiet:
+        typer.echo(text, err=True)
+
+
+def print_json(value: Any) -> None:
+    """Data for programs, on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def is_interactive(*, quiet: bool) -> bool:
+    """Whether a progress bar would be seen by anyone."""
+    return not quiet and sys.stderr.isatty() and "CI" not in os.environ

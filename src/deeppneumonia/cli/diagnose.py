@@ -1,0 +1,99 @@
+"""`deeppneumonia diagnose`: studies in, answers out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deeppneumonia.cli.console import (
+    AsJson,
+    CheckpointName,
+    Device,
+    OutDir,
+    Quiet,
+    print_json,
+    remark,
+)
+from deeppneumonia.domain import PatientDiagnosis, Status, title_of
+
+if TYPE_CHECKING:
+    from deeppneumonia.workflows.diagnose import Diagnoser
+
+Studies = Annotated[
+    list[Path],
+    typer.Argument(
+        help="DICOM folder, file or zip; NIfTI, MHA or NRRD file; folder of PNG/JPEG slices. "
+        "Several paths are several patients.",
+        metavar="PATH...",
+    ),
+]
+SeriesUid = Annotated[
+    str | None, typer.Option(help="Series Instance UID to use instead of the one chosen by rule.")
+]
+
+
+def diagnose(
+    studies: Studies,
+    checkpoint: CheckpointName = "default",
+    out: OutDir = None,
+    series: SeriesUid = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Diagnose one or several chest CT studies, and write a report for each.
+
+    With --out the folder gets result.json, report.html, report.pdf and the key slices as
+    pictures (for DICOM input also the DICOM objects); several studies get a numbered folder each.
+    A study that cannot be used is refused with its reason, and the exit code is 3.
+
+    Example: deeppneumonia diagnose ct_folder --out report
+    """
+    from deeppneumonia.reports import to_json
+    from deeppneumonia.workflows.diagnose import Diagnoser  # loads torch: only when needed
+
+    diagnoser = Diagnoser.load(checkpoint, device=device)
+    results = []
+    for number, study in enumerate(studies, start=1):
+        remark(f"[{number}/{len(studies)}] {study}", quiet=quiet or len(studies) == 1)
+        folder = out if out is None or len(studies) == 1 else out / f"{number:03d}"
+        results.append(_one(diagnoser, study, series, folder, show=not as_json, quiet=quiet))
+    if as_json:
+        answers = [to_json(result) for result in results]
+        print_json(answers[0] if len(answers) == 1 else answers)
+    if any(result.status is Status.REFUSED for result in results):
+        raise typer.Exit(3)
+
+
+def _one(
+    diagnoser: "Diagnoser",
+    study: Path,
+    series: str | None,
+    folder: Path | None,
+    *,
+    show: bool,
+    quiet: bool,
+) -> PatientDiagnosis:
+    from deeppneumonia.workflows.report import write_reading
+
+    reading = diagnoser.read(study, series=series)
+    if show:
+        _print_answer(reading.diagnosis)
+    if folder is not None:
+        written = write_reading(reading, diagnoser.checkpoint, folder)
+        remark(f"{len(written)} files in {folder}", quiet=quiet)
+    return reading.diagnosis
+
+
+def _print_answer(diagnosis: PatientDiagnosis) -> None:
+    if diagnosis.status is Status.REFUSED:
+        typer.secho("refused: " + " ".join(diagnosis.reasons), fg="red", err=True)
+        return
+    if diagnosis.diagnosis is None:
+        typer.secho("indeterminate: " + " ".join(diagnosis.reasons), fg="yellow")
+    for label, probability in sorted(diagnosis.probabilities.items(), key=lambda item: -item[1]):
+        bar = "█" * round(20 * probability)
+        typer.echo(f"{title_of(label):32}{probability:6.1%}  {bar}")
+    typer.echo(f"key slices (0 at the feet): {', '.join(map(str, diagnosis.key_slices))}")
+    for flag in diagnosis.flags:
+        typer.secho(f"note: {flag.message}", fg="yellow")

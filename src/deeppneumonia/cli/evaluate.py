@@ -1,0 +1,87 @@
+"""`deeppneumonia evaluate`: a checkpoint against a manifest of labelled patients."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deeppneumonia.cli.console import AsJson, CheckpointName, Device, Quiet, print_json, remark
+from deeppneumonia.cli.progress import progress_bar
+from deeppneumonia.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def evaluate(
+    manifest: Annotated[
+        list[Path], typer.Option("--manifest", "-m", help="CSV; may be given several times.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metrics and figures.")],
+    checkpoint: CheckpointName = "default",
+    part: Annotated[
+        str | None, typer.Option("--split", help="Only rows whose split is this word.")
+    ] = None,
+    label_map: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="Rename a label of the manifest, as cap=bacterial."),
+    ] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score a checkpoint on labelled patients, beside six grey-level statistics.
+
+    Writes metrics.json (slice and patient level, with patient-bootstrap intervals),
+    predictions.csv, slices.csv and figures. Patients who got no answer stay in the tables.
+
+    Example: deeppneumonia evaluate -c default -m hospital/manifest.csv --out scores
+    """
+    from deeppneumonia.workflows.evaluate import evaluate_manifests
+
+    with progress_bar("slices", quiet=quiet) as progress:
+        metrics = evaluate_manifests(
+            checkpoint,
+            manifest,
+            out,
+            split=part,
+            label_map=_renaming(label_map or []),
+            device=device,
+            progress=progress,
+        )
+    if as_json:
+        print_json(metrics)
+        return
+    _print_table(metrics)
+    remark(f"tables and figures in {out}", quiet=quiet)
+
+
+def _renaming(pairs: "Sequence[str]") -> dict[str, str]:
+    """`cap=bacterial` as {"cap": "bacterial"}."""
+    renaming = {}
+    for pair in pairs:
+        old, equals, new = pair.partition("=")
+        if not (old and equals and new):
+            raise ConfigError(f"--map was given {pair!r}, it takes old=new, as cap=bacterial.")
+        renaming[old] = new
+    return renaming
+
+
+def _print_table(metrics: dict[str, Any]) -> None:
+    rows = {
+        "patients": metrics["patient"],
+        "slices": metrics["slice"],
+        "six statistics (patients)": metrics["baselines"]["six_statistics"].get("patient", {}),
+    }
+    names = ("auc", "recall", "precision", "f1", "accuracy")
+    typer.echo(f"{'':28}" + "".join(f"{name:>20}" for name in names))
+    for title, scores in rows.items():
+        typer.echo(f"{title:28}" + "".join(f"{_cell(scores.get(name)):>20}" for name in names))
+
+
+def _cell(metric: dict[str, float | None] | None) -> str:
+    if not metric or metric["value"] is None:
+        return "-"
+    if metric.get("low") is None:
+        return f"{metric['value']:.3f}"
+    return f"{metric['value']:.3f} ({metric['low']:.2f}-{metric['high']:.2f})"

@@ -1,0 +1,47 @@
+"""`deeppneumonia models`: which checkpoints there are, and whether they are the released ones."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deeppneumonia.cli.console import AsJson, print_json
+
+app = typer.Typer(help="List, verify and import model files.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """Show the released models, where each lies and whether its file is whole."""
+    from deeppneumonia.workflows.releases import survey
+
+    found = survey()
+    if as_json:
+        print_json(found)
+        return
+    for model in found:
+        mark = "ok" if model["verified"] else "MISSING OR DAMAGED"
+        default = " (default)" if model["default"] else ""
+        typer.echo(f"{model['name']}{default}: {', '.join(model['classes'])}  {mark}")
+        typer.echo(f"    sha256 {model['sha256']}\n    card   {model['card']}")
+
+
+@app.command("verify")
+def verify(
+    checkpoint: Annotated[str, typer.Argument(help="A model's name or a file.")] = "default",
+) -> None:
+    """Check a model file by its hash and by loading it; exit code 3 when it is not whole."""
+    from deeppneumonia.workflows.releases import open_checkpoint
+
+    loaded = open_checkpoint(checkpoint)
+    typer.echo(f"ok  {loaded.metadata.model}  sha256 {loaded.sha256}")
+
+
+@app.command("import")
+def import_model(
+    file: Annotated[Path, typer.Argument(help="A checkpoint (.safetensors) brought by hand.")],
+) -> None:
+    """Copy a checkpoint into the model folder, where it is known by its file name."""
+    from deeppneumonia.workflows.releases import import_checkpoint
+
+    typer.echo(import_checkpoint(file))

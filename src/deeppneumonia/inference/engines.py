@@ -1,0 +1,112 @@
+"""What runs a network: pictures in, numbers out, the same numbers whichever engine it is."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deeppneumonia.checkpoint import Checkpoint
+from deeppneumonia.errors import ConfigError
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOutput:
+    """A network's answer for n pictures, K details each (K is 0 for networks without details)."""
+
+    probabilities: Floats
+    """(n, C)."""
+
+    features: Floats
+    """(n, D): the pooled features of the whole picture."""
+
+    boxes: Floats
+    """(n, K, 4): x0, y0, x1, y1 in picture pixels."""
+
+    detail_probabilities: Floats
+    """(n, K, C): what each detail speaks for by itself."""
+
+
+class Engine(Protocol):
+    """Anything that can run a network."""
+
+    def run(self, pictures: NDArray[np.uint8]) -> EngineOutput:
+        """Answer for pictures (n, side, side); n may be any number, 0 included."""
+        ...
+
+
+class TorchEngine:
+    """Runs a checkpoint with torch, in float32, some pictures at a time."""
+
+    def __init__(self, checkpoint: Checkpoint, *, device: str = "auto", batch: int = 4) -> None:
+        self.device = choose_device(device)
+        self.network = checkpoint.network.to(self.device)
+        self.classes = len(checkpoint.metadata.classes)
+        self.batch = batch
+
+    def run(self, pictures: NDArray[np.uint8]) -> EngineOutput:
+        parts = [
+            self._run_batch(pictures[start : start + self.batch])
+            for start in range(0, len(pictures), self.batch)
+        ]
+        if not parts:
+            return self._empty()
+        return EngineOutput(
+            probabilities=np.concatenate([part.probabilities for part in parts]),
+            features=np.concatenate([part.features for part in parts]),
+            boxes=np.concatenate([part.boxes for part in parts]),
+            detail_probabilities=np.concatenate([part.detail_probabilities for part in parts]),
+        )
+
+    @torch.inference_mode()
+    def _run_batch(self, pictures: NDArray[np.uint8]) -> EngineOutput:
+        output = self.network(torch.from_numpy(pictures[:, None]).to(self.device))
+        count = len(pictures)
+        boxes = torch.zeros(count, 0, 4)
+        details = torch.zeros(count, 0, self.classes)
+        if output.details is not None:
+            boxes = output.details.boxes
+            details = output.details.logits.float().softmax(dim=-1)
+        return EngineOutput(
+            probabilities=_numpy(output.logits.float().softmax(dim=-1)),
+            features=_numpy(output.features),
+            boxes=_numpy(boxes),
+            detail_probabilities=_numpy(details),
+        )
+
+    def _empty(self) -> EngineOutput:
+        return EngineOutput(
+            probabilities=np.zeros((0, self.classes), np.float32),
+            features=np.zeros((0, 0), np.float32),
+            boxes=np.zeros((0, 0, 4), np.float32),
+            detail_probabilities=np.zeros((0, 0, self.classes), np.float32),
+        )
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes a GPU where there is one; a device that is asked for by name must exist.
+
+    Raises:
+        ConfigError: if the device does not exist; nothing else is taken in its place.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"{name!r} is no device: use auto, cpu, cuda or cuda:0.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"Device {name!r} is not supported: use auto, cpu, cuda or cuda:0.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"Device {name!r} was asked for, but this machine has {torch.cuda.device_count()} "
+            f"usable GPUs: use --device cpu, or auto to take what is there."
+        )
+    return device
+
+
+def _numpy(tensor: torch.Tensor) -> Floats:
+    return np.asarray(tensor.float().cpu().numpy(), np.float32)

@@ -1,0 +1,256 @@
+"""One study in, one diagnosis out: `Diagnoser.load().diagnose(path)`."""
+
+import logging
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deeppneumonia.checkpoint import Checkpoint
+from deeppneumonia.domain import (
+    KeySlice,
+    LungSlice,
+    ModelIdentity,
+    PatientDiagnosis,
+    PictureFrame,
+    QualityFlag,
+    SaliencyMap,
+    SlicePrediction,
+    Status,
+    Volume,
+)
+from deeppneumonia.errors import InputRefusedError
+from deeppneumonia.explanation import grad_cam
+from deeppneumonia.inference import (
+    Predictor,
+    TorchEngine,
+    calibrate,
+    judge,
+    key_slices,
+    mean_probabilities,
+)
+from deeppneumonia.preprocessing import Examination, examine
+from deeppneumonia.readers import read_volume
+from deeppneumonia.workflows.releases import open_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+logger = logging.getLogger(__name__)
+
+MIN_SLICES = 3
+"""Fewer slices than this are no study: nobody can tell what lies between them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A diagnosis together with what a report needs to show it."""
+
+    diagnosis: PatientDiagnosis
+    key_slices: tuple[KeySlice, ...] = ()
+    volume: Volume | None = None
+    """The study that was read; None when it could not be. Holds unpacked files alive."""
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Seconds spent in each part of the work."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> "Iterator[None]":
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(perf_counter() - start, 3)
+
+    def timing(self) -> dict[str, float]:
+        return {**self.seconds, "total": round(sum(self.seconds.values()), 3)}
+
+
+class Diagnoser:
+    """A checkpoint that reads studies; load it once, ask it often."""
+
+    def __init__(self, checkpoint: Checkpoint, *, device: str = "auto") -> None:
+        self.checkpoint = checkpoint
+        self.metadata = checkpoint.metadata
+        self.identity = ModelIdentity(checkpoint.metadata.model, checkpoint.sha256)
+        self._engine = TorchEngine(checkpoint, device=device)
+        self._predictor = Predictor(self._engine, checkpoint.metadata)
+
+    @classmethod
+    def load(cls, name_or_path: str | Path | None = None, *, device: str = "auto") -> "Diagnoser":
+        """The released default, another released name, or the path of a checkpoint.
+
+        Raises:
+            CheckpointError: if there is no such checkpoint, or it is damaged.
+            ConfigError: if the device does not exist.
+        """
+        return cls(open_checkpoint(name_or_path), device=device)
+
+    def diagnose(self, path: str | Path, *, series: str | None = None) -> PatientDiagnosis:
+        """The answer to one study; a study that cannot be used gives status `refused`."""
+        return self.read(path, series=series).diagnosis
+
+    def read(self, path: str | Path, *, series: str | None = None) -> Reading:
+        """The answer to one study, with its key slices as pictures and heat maps.
+
+        Args:
+            path: DICOM folder, file or zip; NIfTI, MHA or NRRD file; folder of PNG/JPEG slices.
+            series: Series Instance UID to use instead of the one chosen by rule.
+        """
+        clock = _Clock()
+        try:
+            with clock.part("read"):
+                volume = read_volume(Path(path), series)
+        except InputRefusedError as error:
+            return Reading(self._refusal((str(error),), (), {}, clock))
+        return self._read_volume(volume, clock)
+
+    def _read_volume(self, volume: Volume, clock: _Clock) -> Reading:
+        try:
+            with clock.part("lungs"):
+                found = examine(volume, self.metadata.preprocessing)
+        except InputRefusedError as error:  # a slice that cannot be decoded shows only now
+            return Reading(self._refusal((str(error),), volume.flags, {}, clock), (), volume)
+        flags, quality = (*volume.flags, *found.flags), _quality(volume, found)
+        reasons = _unusable(volume, found)
+        if reasons:
+            return Reading(self._refusal(reasons, flags, quality, clock), (), volume)
+        with clock.part("network"):
+            slices = self._predictor.predict(found.kept)
+        probabilities = calibrate(mean_probabilities(slices), self.metadata.temperature)
+        judgement = judge(probabilities, flags, self.metadata.thresholds)
+        if judgement.status is Status.REFUSED:
+            return Reading(self._refusal(judgement.reasons, flags, quality, clock), (), volume)
+        leading = max(probabilities, key=lambda label: probabilities[label])
+        keys = key_slices(slices, leading)
+        with clock.part("explanation"):
+            shown = self._key_slices(found.kept, slices, keys, leading)
+        diagnosis = PatientDiagnosis(
+            status=judgement.status,
+            reasons=judgement.reasons,
+            probabilities=probabilities,
+            diagnosis=leading if judgement.status is Status.DIAGNOSED else None,
+            slices=slices,
+            key_slices=keys,
+            flags=flags,
+            quality=quality,
+            model=self.identity,
+            timing_s=clock.timing(),
+        )
+        logger.info("%s in %.1f s", diagnosis.status, diagnosis.timing_s["total"])
+        return Reading(diagnosis, shown, volume)
+
+    def _refusal(
+        self,
+        reasons: tuple[str, ...],
+        flags: tuple[QualityFlag, ...],
+        quality: dict[str, object],
+        clock: _Clock,
+    ) -> PatientDiagnosis:
+        return PatientDiagnosis(
+            status=Status.REFUSED,
+            reasons=reasons,
+            probabilities={},
+            diagnosis=None,
+            slices=(),
+            key_slices=(),
+            flags=flags,
+            quality=quality,
+            model=self.identity,
+            timing_s=clock.timing(),
+        )
+
+    def _key_slices(
+        self,
+        lung_slices: Sequence[LungSlice],
+        predictions: Sequence[SlicePrediction],
+        keys: Sequence[int],
+        label: str,
+    ) -> tuple[KeySlice, ...]:
+        by_index = {
+            lung_slice.slice_index: (lung_slice, prediction)
+            for lung_slice, prediction in zip(lung_slices, predictions, strict=True)
+        }
+        chosen = [by_index[key] for key in keys]
+        maps = self._heat_maps([lung_slice for lung_slice, _ in chosen], label)
+        return tuple(
+            KeySlice(
+                prediction=prediction,
+                grey=lung_slice.grey,
+                lung_mask=lung_slice.lung_mask,
+                saliency=saliency,
+            )
+            for (lung_slice, prediction), saliency in zip(chosen, maps, strict=True)
+        )
+
+    def _heat_maps(self, lung_slices: Sequence[LungSlice], label: str) -> list[SaliencyMap]:
+        network = self.checkpoint.network
+        pictures = torch.from_numpy(np.stack([one.picture for one in lung_slices])[:, None])
+        targets = torch.full((len(lung_slices),), self.metadata.classes.index(label))
+        heats = grad_cam(
+            network,
+            network.cam_layer,
+            pictures.to(self._engine.device),
+            targets.to(self._engine.device),
+        )
+        return [
+            SaliencyMap(one.slice_index, label, _on_source(heat, one.frame, one.grey.shape))
+            for one, heat in zip(lung_slices, heats, strict=True)
+        ]
+
+
+def _on_source(
+    heat: NDArray[np.float32], frame: PictureFrame, shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """A heat map of the picture, laid onto its source slice; 0 where the picture does not reach."""
+    # Centres, not edges: pixel i of the picture is centred at (i + 0.5) * scale + offset.
+    shift = 0.5 * frame.scale - 0.5
+    to_source = np.array(
+        [[frame.scale, 0, frame.x_offset + shift], [0, frame.scale, frame.y_offset + shift]]
+    )
+    laid = cv2.warpAffine(heat, to_source, (shape[1], shape[0]), flags=cv2.INTER_LINEAR)
+    return np.asarray(laid.clip(0, 1), np.float32)
+
+
+def _unusable(volume: Volume, found: Examination) -> tuple[str, ...]:
+    """Why this volume must not get an answer; empty when it may."""
+    if len(volume) < MIN_SLICES:
+        noun = "one slice" if len(volume) == 1 else f"{len(volume)} slices"
+        return (
+            f"The study has {noun}, a diagnosis needs {MIN_SLICES} or more of one series: "
+            f"send the whole series.",
+        )
+    if not found.kept:
+        return tuple(flag.message for flag in found.flags if flag.blocks) or (
+            "No slice shows complete lungs, a diagnosis needs a chest CT: send another series.",
+        )
+    return ()
+
+
+def _quality(volume: Volume, found: Examination) -> dict[str, object]:
+    """The facts about a study that go into its record; nothing in them names a person."""
+    quality: dict[str, object] = {"unit": str(volume.unit), **found.facts}
+    if volume.study is not None:
+        quality["format"] = str(volume.study.kind)
+        quality["study_uid"] = volume.study.uid
+    if volume.series is not None:
+        quality["series_uid"] = volume.series.uid
+        quality["series_description"] = volume.series.description
+        quality["series_chosen_because"] = volume.series.chosen_because
+    if volume.has_geometry:
+        quality["spacing_mm"] = [round(length, 4) for length in volume.spacing_mm]
+    quality["dropped"] = [
+        {"index": dropped.slice_index, "reason": dropped.reason} for dropped in found.dropped
+    ]
+    return quality

@@ -1,0 +1,231 @@
+"""A checkpoint against labelled patients: what it scores, beside what six grey statistics score.
+
+Patients and slices that got no answer are never left out in silence: coverage is reported, their
+rows stay in the tables with blank probabilities, and every metric is given over the answered and
+again with refusals counted as undecided.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppneumonia.checkpoint import Checkpoint
+from deeppneumonia.datasets import (
+    Manifest,
+    SliceCache,
+    SliceEntry,
+    build_cache,
+    join_manifests,
+    read_manifest,
+)
+from deeppneumonia.domain import ClassSet
+from deeppneumonia.errors import ManifestError
+from deeppneumonia.evaluation import (
+    AnswerSet,
+    Baseline,
+    answer_set,
+    evaluation_report,
+    picture_statistics,
+    six_statistics_cross_validated,
+)
+from deeppneumonia.evaluation.plots import save_confusion, save_reliability, save_roc
+from deeppneumonia.files import write_whole
+from deeppneumonia.inference import TorchEngine
+from deeppneumonia.preprocessing import Fill, Intensity
+from deeppneumonia.workflows.releases import open_checkpoint
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Every slice of a manifest with its answer."""
+
+    entries: tuple[SliceEntry, ...]
+    """The refused ones included."""
+
+    labels: NDArray[np.int64]
+    """(n,) class indices."""
+
+    probabilities: NDArray[np.float64]
+    """(n, C); NaN where there is no answer."""
+
+    @property
+    def groups(self) -> list[str]:
+        """n patient ids."""
+        return [entry.patient_id for entry in self.entries]
+
+
+def evaluate_manifests(
+    checkpoint_name: str | Path,
+    manifests: Sequence[Path],
+    out: Path,
+    *,
+    split: str | None = None,
+    label_map: Mapping[str, str] | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score a checkpoint; writes metrics.json, predictions.csv, slices.csv and figures into `out`.
+
+    Args:
+        checkpoint_name: a released name or a path.
+        manifests: CSVs of labelled slices or studies; several are joined.
+        out: made where missing; also keeps the cache of cut slices.
+        split: score only the rows of this split.
+        label_map: other words for labels, as {"cap": "bacterial"}.
+        device: auto, cpu, cuda or cuda:N.
+        progress: called with (rows preprocessed, rows in all).
+
+    Returns:
+        What metrics.json holds.
+
+    Raises:
+        CheckpointError, ManifestError: if something that was named cannot be used, such as labels
+            that the checkpoint does not know.
+    """
+    checkpoint = open_checkpoint(checkpoint_name)
+    classes = checkpoint.metadata.classes
+    manifest = _rows_to_score(manifests, split, label_map or {}, classes)
+    out.mkdir(parents=True, exist_ok=True)
+    cache = build_cache(manifest, checkpoint.metadata.preprocessing, out / "cache", progress)
+    scored = score_cache(cache, checkpoint, device=device)
+    baseline = six_statistics(manifest, checkpoint, scored, out / "cache")
+    arguments = (scored.labels, scored.probabilities, scored.groups, classes.labels)
+    temperature = checkpoint.metadata.temperature
+    metrics = evaluation_report(
+        *arguments, temperature=temperature, baselines={"six_statistics": baseline}
+    )
+    metrics["checkpoint"] = {"model": checkpoint.metadata.model, "sha256": checkpoint.sha256}
+    metrics["manifest_sha256"] = manifest.sha256
+    metrics["split"] = split
+    metrics["refusals"] = _refusals(scored)
+    answers = answer_set(*arguments, temperature=temperature)
+    _write(out, metrics, answers, scored, classes)
+    return metrics
+
+
+def score_cache(cache: SliceCache, checkpoint: Checkpoint, *, device: str = "auto") -> Scored:
+    """Ask a checkpoint about every kept slice of a cache; the others get NaN."""
+    classes = checkpoint.metadata.classes
+    engine = TorchEngine(checkpoint, device=device)
+    probabilities = np.full((len(cache.index), len(classes)), np.nan)
+    kept, rows = _kept_rows(cache)
+    probabilities[kept] = engine.run(cache.pictures[rows]).probabilities
+    labels = np.array([classes.index(entry.label) for entry in cache.index], np.int64)
+    return Scored(cache.index, labels, probabilities)
+
+
+def _kept_rows(cache: SliceCache) -> tuple[list[int], list[int]]:
+    """Positions in the index that have a picture, and where those pictures are."""
+    found = [
+        (number, entry.array_row)
+        for number, entry in enumerate(cache.index)
+        if entry.array_row is not None
+    ]
+    return [number for number, _ in found], [row for _, row in found]
+
+
+def six_statistics(
+    manifest: Manifest, checkpoint: Checkpoint, scored: Scored, folder: Path
+) -> Baseline:
+    """The shortcut baseline, on the pictures as the hospital made them.
+
+    The statistics come from the cut slices before harmonisation and with a black background, as
+    the published pictures are: that is where a hospital's fingerprint is. The forest is
+    cross-validated on the manifest itself, so it has seen this hospital, and the network has not.
+    """
+    raw = replace(checkpoint.metadata.preprocessing, fill=Fill.BLACK, intensity=Intensity.WINDOW)
+    cache = build_cache(manifest, raw, folder)
+    statistics = np.full((len(cache.index), 6), np.nan)
+    kept, rows = _kept_rows(cache)
+    statistics[kept] = picture_statistics(cache.pictures[rows])
+    return six_statistics_cross_validated(
+        statistics, scored.labels, scored.groups, classes=scored.probabilities.shape[1]
+    )
+
+
+def _rows_to_score(
+    paths: Sequence[Path], split: str | None, label_map: Mapping[str, str], classes: ClassSet
+) -> Manifest:
+    manifest = join_manifests([read_manifest(path, label_map=label_map) for path in paths])
+    if split is not None:
+        manifest = manifest.with_rows(manifest.rows_of(split))
+        if not manifest.rows:
+            raise ManifestError(
+                f"No row has split {split!r}: make one with `deeppneumonia split`, or leave "
+                f"--split out."
+            )
+    unknown = sorted({row.label for row in manifest.rows} - set(classes.labels))
+    if unknown:
+        raise ManifestError(
+            f"The manifest has labels {', '.join(unknown)}, the checkpoint knows "
+            f"{', '.join(classes.labels)}: rename them with --map {unknown[0]}={classes.labels[-1]}"
+            f" or the like, or take those rows out."
+        )
+    return manifest
+
+
+def _refusals(scored: Scored) -> dict[str, int]:
+    """How often each reason left a slice or a study without an answer."""
+    reasons = [entry.reason for entry in scored.entries if entry.array_row is None]
+    return {reason: reasons.count(reason) for reason in sorted(set(reasons))}
+
+
+def _write(
+    out: Path, metrics: dict[str, Any], answers: AnswerSet, scored: Scored, classes: ClassSet
+) -> None:
+    _draw(answers, out)
+    patients = answers.patients
+    _write_table(
+        out / "predictions.csv",
+        ["patient_id", "label", *answers.classes],
+        [
+            [patient, answers.classes[label], *_cells(row)]
+            for patient, label, row in zip(
+                patients.groups, patients.labels, patients.probabilities, strict=True
+            )
+        ],
+    )
+    _write_table(
+        out / "slices.csv",
+        ["line", "patient_id", "label", "slice_index", "status", "reason", *classes.labels],
+        [
+            [
+                entry.line, entry.patient_id, entry.label,
+                "" if entry.slice_index is None else entry.slice_index,
+                entry.status, entry.reason, *_cells(row),
+            ]
+            for entry, row in zip(scored.entries, scored.probabilities, strict=True)
+        ],
+    )  # fmt: skip
+    write_whole(out / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False))
+
+
+def _draw(answers: AnswerSet, out: Path) -> None:
+    for level, found in (("patient", answers.patients), ("slice", answers.slices)):
+        save_roc(found, answers.classes, out / f"roc_{level}.png", title=f"ROC, {level} level")
+        save_confusion(
+            found, answers.classes, out / f"confusion_{level}.png", title=f"Confusion, {level}s"
+        )
+    save_reliability(answers.patients, out / "reliability.png", title="Reliability, patients")
+
+
+def _cells(probabilities: NDArray[np.float64]) -> list[str]:
+    """Six digits, or blank where there is no answer."""
+    return ["" if np.isnan(value) else f"{value:.6f}" for value in probabilities]
+
+
+def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_whole(path, text.getvalue())

@@ -1,0 +1,101 @@
+"""From manifests to pictures: join, split by patient, cut to the lungs, cache."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from deeppneumonia.datasets import (
+    Manifest,
+    SliceCache,
+    build_cache,
+    join_manifests,
+    read_manifest,
+    split_by_patient,
+    write_manifest,
+)
+from deeppneumonia.errors import ManifestError
+from deeppneumonia.workflows.recipes import DataConfig, Recipe
+
+Progress = Callable[[int, int], None]
+
+PARTS = ("train", "validation", "test")
+
+
+def split_manifest(path: Path, out: Path, *, seed: int) -> dict[str, dict[str, int]]:
+    """Write a manifest with its patients divided 60/10/30; returns patients per part and label.
+
+    Raises:
+        ManifestError: if patients are not named, contradict each other, or are too few.
+    """
+    divided = split_by_patient(read_manifest(path), seed=seed)
+    write_manifest(divided, out)
+    return patients_by_part(divided)
+
+
+def patients_by_part(manifest: Manifest) -> dict[str, dict[str, int]]:
+    """How many patients of each label each part holds; parts in the order of PARTS."""
+    whose = {(row.split, row.label, row.patient_id) for row in manifest.rows}
+    counts = Counter((part, label) for part, label, _ in whose)
+    labels = sorted({label for _, label in counts})
+    return {
+        part: {label: counts[part, label] for label in labels}
+        for part in PARTS
+        if any(counts[part, label] for label in labels)
+    }
+
+
+def read_divided(data: DataConfig, folder: Path, classes: tuple[str, ...]) -> Manifest:
+    """The manifests of a recipe as one, divided by patient as the recipe says.
+
+    Each manifest is divided by itself, so that its patients stay where they are when another
+    manifest joins. A manifest whose rows all have a `split` keeps it.
+
+    Raises:
+        ManifestError: if a manifest cannot be trusted or holds none of the classes.
+    """
+    manifests = [read_manifest(folder / name) for name in data.manifests]
+    wanted = [
+        manifest.with_rows(row for row in manifest.rows if row.label in classes)
+        for manifest in manifests
+    ]
+    missing = set(classes) - {row.label for manifest in wanted for row in manifest.rows}
+    if missing:
+        raise ManifestError(
+            f"The manifests hold no {' and no '.join(sorted(missing))}, which the recipe wants to "
+            f"tell apart: name other classes or another manifest."
+        )
+    return join_manifests([_divided(manifest, data) for manifest in wanted if manifest.rows])
+
+
+def _divided(manifest: Manifest, data: DataConfig) -> Manifest:
+    if all(row.split for row in manifest.rows):
+        return manifest
+    parts = [part for part in zip(data.fractions, PARTS, strict=True) if part[0] > 0]
+    return split_by_patient(
+        manifest,
+        fractions=[fraction for fraction, _ in parts],
+        seed=data.split_seed,
+        names=[name for _, name in parts],
+    )
+
+
+def prepare_cache(
+    recipe: Recipe, data: Path, folder: Path, *, progress: Progress | None = None
+) -> SliceCache:
+    """Cut every slice of a recipe's manifests to the lungs; goes on where it was stopped."""
+    manifest = read_divided(recipe.data, data, recipe.classes.labels)
+    return build_cache(manifest, recipe.preprocessing, folder, progress)
+
+
+def coverage_table(cache: SliceCache) -> Mapping[str, dict[str, int]]:
+    """The cache's coverage as plain numbers, label by label."""
+    return {
+        label: {
+            "patients": found.patients,
+            "answered patients": found.answered_patients,
+            "slices kept": found.kept,
+            "dropped": found.dropped,
+            "refused": found.refused,
+        }
+        for label, found in cache.coverage().items()
+    }

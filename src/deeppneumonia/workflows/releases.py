@@ -1,0 +1,102 @@
+"""The checkpoints that ship with the package, with their hashes: what `load("default")` means."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from deeppneumonia.checkpoint import Checkpoint, load_checkpoint, read_metadata, sha256_of
+from deeppneumonia.errors import CheckpointError
+from deeppneumonia.files import replacing
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One checkpoint file that we stand behind, as far as its model card goes."""
+
+    name: str
+    file: str
+    sha256: str
+    card: str
+    """Model card, from the root of the repository."""
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies: in the installed package, or else in the home folder."""
+        shipped = Path(str(files("deeppneumonia"))) / "release" / self.file
+        return shipped if shipped.is_file() else home() / "models" / self.file
+
+
+RELEASES: tuple[Release, ...] = ()
+
+
+def home() -> Path:
+    """Where imported models are kept: DEEPPNEUMONIA_HOME, or ~/.deeppneumonia."""
+    return Path(os.environ.get("DEEPPNEUMONIA_HOME") or Path.home() / ".deeppneumonia")
+
+
+def find_release(name: str) -> Release | None:
+    """The release with this name; `default` is the first. None when there is no such release."""
+    if name == DEFAULT:
+        return RELEASES[0] if RELEASES else None
+    return next((release for release in RELEASES if release.name == name), None)
+
+
+def open_checkpoint(name_or_path: str | Path | None = None) -> Checkpoint:
+    """Load a released checkpoint by name (verified by hash) or any checkpoint by its path.
+
+    Raises:
+        CheckpointError: if it is missing, damaged or not what was released.
+    """
+    name = str(name_or_path or DEFAULT)
+    release = find_release(name)
+    if release is not None:
+        return load_checkpoint(release.path, expected_sha256=release.sha256)
+    if Path(name).suffix or Path(name).exists():
+        return load_checkpoint(Path(name))
+    imported = home() / "models" / f"{name}.safetensors"
+    if imported.is_file():
+        return load_checkpoint(imported)
+    known = ", ".join([DEFAULT, *(release.name for release in RELEASES)])
+    raise CheckpointError(
+        f"There is no model named {name!r}: the names are {known}; or give the path of a "
+        f".safetensors checkpoint."
+    )
+
+
+def survey() -> list[dict[str, Any]]:
+    """Every released model: name, classes, sha256, card, and whether its file is whole."""
+    return [
+        {
+            "name": release.name,
+            "default": release == RELEASES[0],
+            "classes": list(read_metadata(release.path).classes.labels) if whole else [],
+            "sha256": release.sha256,
+            "card": release.card,
+            "verified": whole,
+        }
+        for release in RELEASES
+        for whole in [release.path.is_file() and sha256_of(release.path) == release.sha256]
+    ]
+
+
+def import_checkpoint(file: Path) -> Path:
+    """Check a checkpoint and copy it into the home folder, under its own file name.
+
+    Raises:
+        CheckpointError: if it is no checkpoint, or another of that name is already there.
+    """
+    load_checkpoint(file)
+    target = home() / "models" / file.name
+    if target.exists() and sha256_of(target) != sha256_of(file):
+        raise CheckpointError(
+            f"Another model named {file.name} is already imported: rename the new file first."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as unfinished:
+        shutil.copyfile(file, unfinished)
+    return target

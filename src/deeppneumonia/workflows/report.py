@@ -1,0 +1,55 @@
+"""A reading as files: what the report says of the model comes from its checkpoint."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from deeppneumonia.checkpoint import Checkpoint
+from deeppneumonia.domain import title_of
+from deeppneumonia.reports import ReportContext, write_outputs
+from deeppneumonia.workflows.diagnose import Reading
+
+
+def write_reading(reading: Reading, checkpoint: Checkpoint, folder: Path) -> tuple[Path, ...]:
+    """Write result.json, report.html, report.pdf, the key slices and, for DICOM, DICOM objects.
+
+    Raises:
+        OutputError: if the folder cannot be written to.
+    """
+    context = ReportContext(
+        version=version("deeppneumonia"),
+        created=datetime.now().astimezone(),
+        volume=reading.volume,
+        detail_level=checkpoint.metadata.thresholds.detail,
+        trained_on=trained_on(checkpoint),
+    )
+    return write_outputs(reading.diagnosis, reading.key_slices, folder, context)
+
+
+def trained_on(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Whom the model learned from and how it was checked, in whole sentences."""
+    provenance, metrics = checkpoint.metadata.provenance, checkpoint.metadata.metrics
+    sentences = [*_patients(provenance), *_validation(metrics)]
+    sentences.extend(str(remark) for remark in provenance.get("remarks", ()))
+    return tuple(sentences)
+
+
+def _patients(provenance: Mapping[str, Any]) -> list[str]:
+    counts = provenance.get("patients", {}).get("train")
+    if not counts:
+        return ["The checkpoint does not say which patients it was trained on."]
+    words = ", ".join(f"{count} {title_of(label)}" for label, count in counts.items())
+    return [f"The model was trained on these patients: {words}."]
+
+
+def _validation(metrics: Mapping[str, Any]) -> list[str]:
+    found = metrics.get("validation")
+    if not found:
+        return []
+    return [
+        f"Its probabilities and thresholds were set on {found['patients']} other patients; of the "
+        f"{found['answered']:.0%} of them that it answers, {found['accuracy_of_answered']:.0%} "
+        f"are answered right."
+    ]

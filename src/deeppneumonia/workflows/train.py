@@ -1,0 +1,222 @@
+"""A recipe in, a calibrated checkpoint out; the test patients are not touched."""
+
+import logging
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from deeppneumonia.checkpoint import (
+    Checkpoint,
+    CheckpointMetadata,
+    Thresholds,
+    save_checkpoint,
+)
+from deeppneumonia.datasets import (
+    Manifest,
+    SliceCache,
+    SliceEntry,
+    SliceLoader,
+    build_cache,
+    write_manifest,
+)
+from deeppneumonia.errors import TrainingError
+from deeppneumonia.evaluation import (
+    aggregate_by_patient,
+    calibrate,
+    choose_confidence_threshold,
+    fit_temperature,
+)
+from deeppneumonia.inference import TorchEngine
+from deeppneumonia.inference.engines import choose_device
+from deeppneumonia.models import Network, StartWeights, create_model, load_start_weights
+from deeppneumonia.training import Loaders, Trainer, TrainingResult
+from deeppneumonia.workflows.prepare import patients_by_part, read_divided
+from deeppneumonia.workflows.recipes import Recipe
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a recipe came to."""
+
+    checkpoint: Path
+    sha256: str
+    best_epoch: int
+    best_auc: float
+    """Patient AUC on the validation patients that chose the epoch: too good for others."""
+
+    patients: dict[str, dict[str, int]]
+
+    def summary(self) -> dict[str, Any]:
+        """All of it as plain JSON types."""
+        return {**asdict(self), "checkpoint": str(self.checkpoint)}
+
+
+def train_recipe(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    start: str | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Trained:
+    """Prepare, train, calibrate and save; goes on where an earlier run of the same recipe ended.
+
+    Args:
+        recipe: everything that the result depends on, but for the start weights.
+        data: folder that the recipe's manifests lie in.
+        out: gets the cache, the split, the training state and `checkpoint.safetensors`.
+        start: file with start weights, `imagenet`, or None for random ones.
+
+    Raises:
+        ManifestError, WeightsError, ConfigError: if something that was named cannot be used.
+        TrainingError: if no training or validation slice is left, or training fails.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    manifest = read_divided(recipe.data, data, recipe.classes.labels)
+    write_manifest(manifest, out / "split.csv")  # for `evaluate --split test`
+    cache = build_cache(manifest, recipe.preprocessing, out.parent / "cache", progress)
+    network, started = start_network(recipe, start)
+    network.to(choose_device(device))
+    result = Trainer().fit(network, loaders_of(recipe, cache), recipe.training, out)
+    metadata = calibrated(recipe, cache, network, device)
+    path = out / "checkpoint.safetensors"
+    sha256 = save_checkpoint(
+        path, network, _with_history(metadata, manifest, recipe, started, result)
+    )
+    return Trained(path, sha256, result.best_epoch, result.best_auc, patients_by_part(manifest))
+
+
+def start_network(recipe: Recipe, start: str | None) -> tuple[Network, StartWeights | None]:
+    """The recipe's network, seeded, with start weights where some are named."""
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.training.seed)
+        network = create_model(recipe.model, len(recipe.classes))
+    if start is None:
+        return network, None
+    return network, load_start_weights(network, start)
+
+
+def loaders_of(recipe: Recipe, cache: SliceCache) -> Loaders:
+    """Training slices, sampled and augmented, and validation slices as they are.
+
+    Raises:
+        TrainingError: if either part has no usable slice.
+    """
+    entries = {part: cache.entries_of(part) for part in ("train", "validation")}
+    for part, found in entries.items():
+        if not found:
+            raise TrainingError(
+                f"No {part} slice is left after preprocessing, at least one of each class is "
+                f"needed: look at the reasons with `deeppneumonia prepare`."
+            )
+
+    def loader(part: str, *, is_training: bool) -> SliceLoader:
+        return SliceLoader(
+            cache,
+            entries[part],
+            recipe.classes,
+            batch_size=recipe.training.batch_size,
+            seed=recipe.training.seed,
+            augment=recipe.augmentation if is_training else None,
+            slices_per_patient=recipe.data.slices_per_patient if is_training else None,
+            input_px=recipe.preprocessing.picture_px,
+        )
+
+    return Loaders(
+        train=loader("train", is_training=True), validation=loader("validation", is_training=False)
+    )
+
+
+def calibrated(
+    recipe: Recipe, cache: SliceCache, network: Network, device: str
+) -> CheckpointMetadata:
+    """Temperature and confidence threshold, fitted on the validation patients alone."""
+    plain = CheckpointMetadata(
+        model=recipe.model, classes=recipe.classes, preprocessing=recipe.preprocessing
+    )
+    entries = cache.entries_of("validation")
+    engine = TorchEngine(Checkpoint(network.eval(), plain, ""), device=device)
+    answers = engine.run(pictures_of(cache, entries)).probabilities
+    labels = np.array([recipe.classes.index(entry.label) for entry in entries])
+    patients = aggregate_by_patient(labels, answers, [entry.patient_id for entry in entries])
+    temperature = fit_temperature(patients.labels, patients.probabilities)
+    threshold = choose_confidence_threshold(
+        patients.labels, calibrate(patients.probabilities, temperature)
+    )
+    return CheckpointMetadata(
+        model=recipe.model,
+        classes=recipe.classes,
+        preprocessing=recipe.preprocessing,
+        temperature=temperature,
+        thresholds=Thresholds(confidence=threshold.threshold),
+        metrics={
+            "validation": {
+                "patients": len(patients.patients),
+                "answered": threshold.answered,
+                "accuracy_of_answered": threshold.accuracy,
+            }
+        },
+    )
+
+
+def pictures_of(cache: SliceCache, entries: Sequence[SliceEntry]) -> np.ndarray[Any, Any]:
+    """The pictures (n, side, side) of kept entries, in their order."""
+    return cache.pictures[[entry.array_row for entry in entries if entry.array_row is not None]]
+
+
+def _with_history(
+    metadata: CheckpointMetadata,
+    manifest: Manifest,
+    recipe: Recipe,
+    started: StartWeights | None,
+    result: TrainingResult,
+) -> CheckpointMetadata:
+    """The same metadata, with where it all comes from."""
+    provenance = {
+        "recipe": recipe_name_and_numbers(recipe),
+        "manifest_sha256": manifest.sha256,
+        "patients": patients_by_part(manifest),
+        "start": None if started is None else {"file": started.source, "sha256": started.sha256},
+        "version": version("deeppneumonia"),
+        "commit": commit(),
+        "licence": "research, non-commercial",
+    }
+    metrics = {
+        **metadata.metrics,
+        "training": {"best_epoch": result.best_epoch, "validation_patient_auc": result.best_auc},
+    }
+    return replace(metadata, provenance=provenance, metrics=metrics)
+
+
+def recipe_name_and_numbers(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain JSON types, but for the preprocessing, which has a place of its own."""
+    return {
+        "name": recipe.name,
+        "data": asdict(recipe.data),
+        "augmentation": asdict(recipe.augmentation),
+        "training": recipe.training.to_dict(),
+    }
+
+
+def commit() -> str | None:
+    """The commit of the source that runs, with `+changes` if it is not clean; None outside git."""
+    folder = Path(__file__).parent
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+changes", "--abbrev=40", "--exclude=*"],
+            cwd=folder, capture_output=True, text=True, check=True, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()

@@ -1,0 +1,22 @@
+"""Whole files or none."""
+
+from pathlib import Path
+
+import pytest
+
+from deeppneumonia.files import replacing, write_whole
+
+
+def test_text_and_bytes_are_written(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a.txt", "ä")
+    assert (tmp_path / "a.txt").read_bytes() == b"\xc3\xa4"
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    target = tmp_path / "result.json"
+    write_whole(target, "old")
+    with pytest.raises(RuntimeError), replacing(target) as unfinished:
+        unfinished.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
