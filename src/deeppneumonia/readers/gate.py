@@ -40,11 +40,11 @@ class Limits:
     """Folders below the given one, in a folder or an archive."""
 
     unpacked_ratio: int = 200
-    """Largest growth of an archive that unpacks to more than 256 MB; CT grows 2 to 4 times."""
+    """Largest growth of what unpacks to more than 256 MB; CT grows 2 to 4 times."""
 
     slices: int = 5_000
     picture_pixels: int = 4096 * 4096
-    voxels: int = 2048 * 1024 * 1024
+    voxels: int = 1024 * 1024 * 1024
 
 
 LIMITS = Limits()
@@ -115,6 +115,16 @@ def check_voxels(slices: int, rows: int, columns: int, limits: Limits = LIMITS) 
         raise UnsafeInputError(
             f"The header states {slices} slices of {rows} x {columns} pixels, more than a chest CT "
             f"can have (at most {limits.slices} slices of 4096 x 4096): check the file."
+        )
+
+
+def check_growth(packed_bytes: int, unpacked_bytes: int, limits: Limits = LIMITS) -> None:
+    """UnsafeInputError for packed data that grow as no CT does; call before unpacking."""
+    if unpacked_bytes > max(256 * MEGABYTE, limits.unpacked_ratio * packed_bytes):
+        raise UnsafeInputError(
+            f"The input would grow {unpacked_bytes / max(packed_bytes, 1):.0f} times when "
+            f"unpacked, where CT grows at most {limits.unpacked_ratio} times: "
+            "pack or convert the study again."
         )
 
 
@@ -203,12 +213,7 @@ def _check_index(members: list[zipfile.ZipInfo], archive_bytes: int, limits: Lim
             "pack the study again."
         )
     _check_total([member.file_size for member in members], limits)
-    total = sum(member.file_size for member in members)
-    if total > 256 * MEGABYTE and total > limits.unpacked_ratio * archive_bytes:
-        raise UnsafeInputError(
-            f"The archive would grow {total / archive_bytes:.0f} times when unpacked, where CT "
-            f"grows at most {limits.unpacked_ratio} times: pack the study again."
-        )
+    check_growth(archive_bytes, sum(member.file_size for member in members), limits)
 
 
 def _check_member(member: zipfile.ZipInfo, limits: Limits) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import MediaStorageDirectoryStorage
 
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.elements import (
@@ -100,6 +101,8 @@ def read_headers(file: Path) -> tuple[SliceHeader, ...]:
             file, stop_before_pixels=True, specific_tags=list(TAGS.values()), force=True
         )
         header = _top_level(dataset, file)
+        if not header.series_uid and not header.rows and not _is_directory(dataset):
+            raise _unreadable()
         count = int(number_of(dataset, "NumberOfFrames") or 1)
         if header.rows and header.columns:
             check_voxels(count, header.rows, header.columns)
@@ -116,6 +119,12 @@ def read_headers(file: Path) -> tuple[SliceHeader, ...]:
         raise _unreadable() from error
     except RecursionError as error:
         raise _unreadable() from error
+
+
+def _is_directory(dataset: Dataset) -> bool:
+    """Whether this is a DICOMDIR, the list of contents of a CD, which belongs to no series."""
+    meta = getattr(dataset, "file_meta", Dataset())
+    return str(meta.get("MediaStorageSOPClassUID", "")) == MediaStorageDirectoryStorage
 
 
 def _unreadable() -> StudyError:
@@ -228,7 +237,7 @@ def _flat(functional_groups: Dataset) -> Dataset:
     wanted = set(TAGS.values())
     for group in functional_groups:
         for item in group.value if group.VR == "SQ" else ():
-            flat.update({tag: item.get_item(tag) for tag in wanted & set(item.keys())})
+            flat.update({tag: item.get_item(tag) for tag in set(item.keys()) & wanted})
     return flat
 
 

@@ -1,0 +1,270 @@
+"""What cannot be read right is refused by name, and what was put right is said."""
+
+import copy
+
+import numpy as np
+import pytest
+from pydicom.uid import generate_uid
+
+from deeppneumonia.errors import InputRefusedError, StudyError
+from deeppneumonia.readers import (
+    GantryTiltError,
+    MissingRescaleError,
+    MissingSlicesError,
+    MixedPatientsError,
+    MixedSeriesError,
+    NoStudyError,
+    NotAxialError,
+    SeveralStudiesError,
+    VariableSpacingError,
+    WrongModalityError,
+    read_study,
+    read_volume,
+)
+
+
+def codes(volume):
+    return [flag.code for flag in volume.flags]
+
+
+def refusal(expected, folder):
+    """The message; it never names the patient, nor a file."""
+    with pytest.raises(expected) as caught:
+        read_volume(folder)
+    assert isinstance(caught.value, InputRefusedError)
+    message = str(caught.value)
+    assert "SECRET" not in message and "Jane" not in message and "-0" not in message
+    return message
+
+
+def with_tag(slices, **values):
+    for dataset in slices:
+        for keyword, value in values.items():
+            setattr(dataset, keyword, value)
+    return slices
+
+
+def test_a_gap_is_refused_with_its_place_and_size(lab, tmp_path):
+    slices = lab.chest()
+    del slices[4]
+    message = refusal(MissingSlicesError, lab.save(slices, tmp_path))
+    assert "a gap of 6.0 mm after slice 4 (counted from the feet)" in message
+    assert "a slice every 3.0 mm" in message
+
+
+def test_uneven_spacing_is_refused(lab, tmp_path):
+    slices = [lab.ct_slice([0, 0, z]) for z in (0, 1, 3, 4, 6, 7.5, 9, 10)]
+    message = refusal(VariableSpacingError, lab.save(slices, tmp_path))
+    assert "varies from 1.00 to 2.00 mm" in message
+
+
+def test_gantry_tilt_is_refused_with_its_measured_angle(lab, tmp_path):
+    tilt = np.radians(12)
+    orientation = (1, 0, 0, 0, np.cos(tilt), np.sin(tilt))
+    message = refusal(GantryTiltError, lab.save(lab.chest(orientation=orientation), tmp_path))
+    assert "12.0 degrees off their normal" in message
+
+
+def test_a_tilt_that_stands_in_the_header_only_is_flagged(lab, tmp_path, shows_the_ramp):
+    volume = read_volume(lab.save(with_tag(lab.chest(), GantryDetectorTilt=15), tmp_path))
+    shows_the_ramp(volume)
+    assert codes(volume) == ["tilt_tag"]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "step"),
+    [((0, 1, 0, 0, 0, -1), (3, 0, 0)), ((1, 0, 0, 0, 0, -1), (0, 3, 0))],
+    ids=["sagittal", "coronal"],
+)
+def test_other_directions_are_refused(lab, tmp_path, orientation, step):
+    slices = lab.chest(orientation=orientation, step=step)
+    assert "not axial: they are turned 90 deg" in refusal(NotAxialError, lab.save(slices, tmp_path))
+
+
+def test_oblique_slices_are_refused_with_their_angle(lab, tmp_path):
+    turn = np.radians(20)
+    normal = (0, -3 * np.sin(turn), 3 * np.cos(turn))
+    slices = lab.chest(orientation=(1, 0, 0, 0, np.cos(turn), np.sin(turn)), step=normal)
+    assert "turned 20 degrees" in refusal(NotAxialError, lab.save(slices, tmp_path))
+
+
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+def test_missing_rescale_is_refused_by_name(lab, tmp_path, keyword):
+    slices = lab.chest()
+    delattr(slices[8], keyword)
+    message = refusal(MissingRescaleError, lab.save(slices, tmp_path))
+    assert "Rescale Slope (0028,1053)" in message and "slice 9" in message
+
+
+def test_an_iodine_map_is_not_in_hounsfield_units(lab, tmp_path):
+    folder = lab.save(with_tag(lab.chest(), RescaleType="MGML"), tmp_path)
+    assert "Rescale Type MGML" in refusal(MissingRescaleError, folder)
+
+
+def test_mr_is_refused_by_name(lab, tmp_path):
+    folder = lab.save(with_tag(lab.chest(), Modality="MR"), tmp_path)
+    assert "holds MR and no CT images" in refusal(WrongModalityError, folder)
+    with pytest.raises(WrongModalityError, match="is MR, where CT"):
+        read_volume(folder, series="1.2.826.0.1.2")
+
+
+def test_two_patients_in_one_folder_are_refused(lab, tmp_path):
+    slices = lab.chest()
+    slices[3].PatientID = "SECRET-8"
+    folder = lab.save(slices, tmp_path)
+    assert "2 different patients" in refusal(MixedPatientsError, folder)
+    with pytest.raises(MixedPatientsError):
+        read_study(folder)
+
+
+def test_two_studies_are_refused_unless_a_series_is_named(lab, tmp_path, shows_the_ramp):
+    other = with_tag(lab.chest(), StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.3.4")
+    lab.save(other, tmp_path / "old")
+    lab.save(lab.chest(), tmp_path / "new")
+    assert "2 studies" in refusal(SeveralStudiesError, tmp_path)
+    volume = read_volume(tmp_path, series="1.2.3.4")
+    shows_the_ramp(volume)
+    assert (volume.study.uid, len(volume.study.series)) == ("1.2.3", 1)
+    assert volume.series.chosen_because == "It was named by the user."
+
+
+@pytest.mark.parametrize(
+    "keyword", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"]
+)
+def test_slices_without_a_place_are_refused(lab, tmp_path, keyword):
+    slices = lab.chest()
+    delattr(slices[2], keyword)
+    assert "1 of 12 images lack" in refusal(StudyError, lab.save(slices, tmp_path))
+
+
+def test_cosines_that_are_no_plane_are_refused(lab, tmp_path):
+    slices = with_tag(lab.chest(), ImageOrientationPatient=[1, 0, 0, 1, 0, 0])
+    assert "not a pair of unit vectors" in refusal(StudyError, lab.save(slices, tmp_path))
+
+
+def test_localizers_inside_a_series_are_left_out_and_flagged(lab, tmp_path, shows_the_ramp):
+    slices = lab.chest()
+    scout = lab.ct_slice([0, 0, 0], (0, 1, 0, 0, 0, -1))
+    named = lab.ct_slice([0, 0, -31])
+    named.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    volume = read_volume(lab.save([scout, *slices, named], tmp_path))
+    shows_the_ramp(volume)
+    assert codes(volume) == ["localizers_left_out"]
+    assert "2 images" in volume.flags[0].message
+
+
+def test_localizers_alone_are_no_study(lab, tmp_path):
+    folder = lab.save(
+        with_tag(lab.chest(2), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), tmp_path
+    )
+    assert "only localizers" in refusal(NoStudyError, folder)
+
+
+def test_copies_of_slices_are_dropped_and_flagged(lab, tmp_path, shows_the_ramp):
+    slices = lab.chest()
+    renamed = copy.deepcopy(slices[6])
+    renamed.SOPInstanceUID = generate_uid()
+    lab.save([*slices, renamed], tmp_path / "a")
+    lab.save(slices[:3], tmp_path / "b")
+    volume = read_volume(tmp_path)
+    shows_the_ramp(volume)
+    assert codes(volume) == ["duplicates_dropped"]
+    assert volume.flags[0].message.startswith("4 images")
+
+
+def test_different_slices_in_one_place_are_refused(lab, tmp_path):
+    other = lab.ct_slice([-10, -20, -24], intercept=-900)
+    other.PixelData = other.PixelData[2:] + b"\0\0"
+    message = refusal(MixedSeriesError, lab.save([*lab.chest(), other], tmp_path))
+    assert "Two different slices lie in the same place" in message
+
+
+def test_two_acquisitions_in_one_series_are_separated(lab, tmp_path, shows_the_ramp):
+    first = with_tag(lab.chest(), AcquisitionNumber=1)
+    second = with_tag(lab.chest(8), AcquisitionNumber=2)
+    for dataset in second:
+        dataset.PixelData = dataset.PixelData[2:] + b"\0\0"
+    lab.save(first, tmp_path / "a")
+    lab.save(second, tmp_path / "b")
+    volume = read_volume(tmp_path)
+    shows_the_ramp(volume)
+    assert codes(volume) == ["mixed_acquisitions"]
+    assert "8 images left out" in volume.flags[0].message
+
+
+def test_one_acquisition_a_slice_is_one_stack(lab, tmp_path, shows_the_ramp):
+    slices = lab.chest()
+    for number, dataset in enumerate(slices):
+        dataset.AcquisitionNumber = number
+    shows_the_ramp(read_volume(lab.save(slices, tmp_path)))
+
+
+def test_slices_of_different_size_are_refused(lab, tmp_path):
+    slices = lab.chest()
+    slices[1].Rows, slices[1].Columns = 48, 40
+    assert "40 x 48 and 48 x 40" in refusal(MixedSeriesError, lab.save(slices, tmp_path))
+
+
+def test_colours_are_refused(lab, tmp_path):
+    slices = with_tag(lab.chest(), PhotometricInterpretation="RGB", SamplesPerPixel=3)
+    assert "holds colours" in refusal(StudyError, lab.save(slices, tmp_path))
+
+
+def test_a_damaged_header_is_refused_and_its_file_not_named(lab, tmp_path):
+    folder = lab.save(lab.chest(), tmp_path)
+    (folder / "Jane-000.dcm").write_bytes(bytes(128) + b"DICM" + bytes(range(7, 90)))
+    refusal(StudyError, folder)
+
+
+def test_lossy_compression_is_flagged(lab, tmp_path):
+    folder = lab.save(with_tag(lab.chest(), LossyImageCompression="01"), tmp_path)
+    assert codes(read_volume(folder)) == ["lossy_compression"]
+
+
+def series(lab, uid, count=12, **values):
+    return with_tag(lab.chest(count), SeriesInstanceUID=uid, **values)
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"SliceThickness": 5}, "has the thinnest slices (3 mm)"),
+        ({"count": 11}, "has the most slices (12)"),
+        ({"count": 3, "SliceThickness": 1}, "has 10 slices or more"),
+        ({"WindowCenter": 40}, "is stored with a lung window"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "MIP"], "SliceThickness": 1}, "is original"),
+        ({"WindowCenter": [-600, 40]}, "comes first by UID"),
+    ],
+    ids=str,
+)
+def test_the_series_is_chosen_by_a_rule_and_the_reason_given(lab, tmp_path, other, reason):
+    lab.save(series(lab, "1.5", WindowCenter=-600), tmp_path / "a")
+    lab.save(series(lab, "1.7", **({"WindowCenter": -600} | other)), tmp_path / "b")
+    volume = read_volume(tmp_path)
+    assert volume.series.uid == "1.5"
+    assert volume.series.chosen_because.startswith("Of 2 axial CT series it ")
+    assert reason in volume.series.chosen_because
+    assert [s.uid for s in volume.study.series] == ["1.5", "1.7"]
+    assert read_volume(tmp_path, series="1.7").series.uid == "1.7"
+
+
+def test_a_short_thin_series_does_not_stand_for_the_lungs(lab, tmp_path):
+    whole = [lab.ct_slice([0, 0, 10.0 * i]) for i in range(30)]
+    lab.save(with_tag(whole, SliceThickness=5), tmp_path / "a")
+    lab.save(series(lab, "1.9", SliceThickness=1), tmp_path / "b")
+    volume = read_volume(tmp_path)
+    assert len(volume) == 30 and "covers the lungs" in volume.series.chosen_because
+
+
+def test_other_modalities_beside_the_ct_are_listed_and_not_read(lab, tmp_path, shows_the_ramp):
+    lab.save(lab.chest(), tmp_path / "ct")
+    lab.save(series(lab, "1.9", count=30, Modality="PT"), tmp_path / "pt")
+    volume = read_volume(tmp_path)
+    shows_the_ramp(volume)
+    assert [s.modality for s in volume.study.series] == ["CT", "PT"]
+    assert "only CT series" in volume.series.chosen_because
+
+
+def test_a_series_that_does_not_exist_is_refused(lab, tmp_path):
+    with pytest.raises(NoStudyError, match="has 1 series, and none with"):
+        read_volume(lab.save(lab.chest(), tmp_path), series="1.2.3")
