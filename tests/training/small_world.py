@@ -18,7 +18,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from deeppneumonia.training import Batch, Loaders, TrainConfig, Trainer
+from deeppneumonia.training import Loaders, TrainConfig, Trainer
+
+
+@dataclass(frozen=True)
+class Batch:
+    pictures: Tensor
+    labels: Tensor
+    groups: list[str]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from deeppneumonia.errors import ConfigError, TrainingError
-from deeppneumonia.training import Batch, EpochRecord, Precision, Schedule, TrainConfig
+from deeppneumonia.training import EpochRecord, Precision, Schedule, TrainConfig
 from deeppneumonia.training.averaging import WeightAverage
 from deeppneumonia.training.checks import inverse_frequency
 from deeppneumonia.training.history import as_csv, as_picture, best_of, has_stalled
@@ -145,10 +145,3 @@ def test_the_history_is_a_table_with_one_line_per_epoch() -> None:
 
 def test_the_learning_curve_is_a_png() -> None:
     assert as_picture([replace(record(1, 0.7), validation_loss=0.4)]).startswith(b"\x89PNG")
-
-
-def test_a_batch_whose_parts_do_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="2 pictures, 1 labels and 2 groups"):
-        Batch(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(1).long(), ["a", "b"])
-    with pytest.raises(ValueError, match="uint8"):
-        Batch(torch.zeros(1, 1, 4, 4), torch.zeros(1).long(), ["a"])

@@ -8,33 +8,23 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Some pictures with what is known about them."""
+class Batch(Protocol):
+    """Some pictures with what is known about them; any class with these three will do."""
 
-    pictures: Tensor
-    """(N, 1, S, S) uint8."""
+    @property
+    def pictures(self) -> Tensor:
+        """(N, 1, S, S) uint8."""
+        ...
 
-    labels: Tensor
-    """(N,) int64, the class of each picture, from 0."""
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64, the class of each picture, from 0."""
+        ...
 
-    groups: Sequence[str]
-    """N keys; pictures of one patient bear the same key and the same label."""
-
-    def __post_init__(self) -> None:
-        if self.pictures.ndim != 4 or self.pictures.dtype != torch.uint8:
-            raise ValueError(
-                f"pictures must be (N, 1, S, S) uint8, not {tuple(self.pictures.shape)} "
-                f"{self.pictures.dtype}"
-            )
-        if not len(self.pictures) == len(self.labels) == len(self.groups):
-            raise ValueError(
-                f"{len(self.pictures)} pictures, {len(self.labels)} labels and "
-                f"{len(self.groups)} groups do not make a batch"
-            )
-
-    def __len__(self) -> int:
-        return len(self.labels)
+    @property
+    def groups(self) -> Sequence[str]:
+        """N keys; pictures of one patient bear the same key and the same label."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +69,6 @@ class Trainable(Protocol):
         ...
 
     def train(self, mode: bool = True) -> Any: ...
-    def to(self, *, memory_format: torch.memory_format) -> Any: ...
     def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...

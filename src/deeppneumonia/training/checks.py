@@ -82,7 +82,7 @@ def count_classes(
     """
     network.train(False)
     for batch in batches:
-        if len(batch):
+        if len(batch.labels):
             return int(forward(network, batch.pictures[:1].to(device), config).logits.shape[1])
     raise TrainingError(
         "The validation set gave no pictures, and one at least is needed: check the split."

@@ -84,7 +84,8 @@ class TrainConfig:
     """Of dropout and, through `set_epoch`, of whatever the loaders draw; 0 or more."""
 
     deterministic: bool = False
-    """Allow only algorithms that give the same bits each time, at some cost in speed."""
+    """Allow only algorithms that give the same bits each time, at some cost in speed. On a GPU
+    torch also asks for the environment variable CUBLAS_WORKSPACE_CONFIG=:4096:8."""
 
     max_steps_per_epoch: int | None = None
     """Cut each epoch of training (never the validation) to so many steps; None: no cut."""

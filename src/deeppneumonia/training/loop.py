@@ -92,8 +92,8 @@ class Learner:
             loss = self._step(batch)
             if not math.isfinite(loss):
                 raise TrainingError(_not_finite(f"step {step} of epoch {epoch}", loss, self.config))
-            total += loss * len(batch)
-            pictures += len(batch)
+            total += loss * len(batch.labels)
+            pictures += len(batch.labels)
             after_step()
         if not pictures:
             raise TrainingError(
@@ -126,7 +126,7 @@ class Learner:
         with self.average.applied_to(self.network) if self.average else nullcontext():
             for batch in batches:
                 loss, logits = self._loss_of(batch)
-                total += loss.item() * len(batch)
+                total += loss.item() * len(batch.labels)
                 labels.append(batch.labels.cpu().numpy())
                 probabilities.append(logits.float().softmax(dim=1).cpu().numpy())
                 groups.extend(batch.groups)

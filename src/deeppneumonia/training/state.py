@@ -3,14 +3,15 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Never
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from deeppneumonia.errors import TrainingError
@@ -31,7 +32,8 @@ class TrainingState:
     """The epochs that are done."""
 
     tensors: Mapping[str, Tensor]
-    """`weights/NAME`, `average/NAME` and `momentum/NAME`, on the CPU."""
+    """`weights/NAME`, `momentum/NAME`, and with a weight average `average/NAME` and its count of
+    steps, `steps/average`."""
 
 
 def save_state(state: TrainingState, path: Path) -> None:
@@ -42,7 +44,8 @@ def save_state(state: TrainingState, path: Path) -> None:
         "config": json.dumps(dict(state.config)),
         "history": json.dumps([asdict(record) for record in state.history]),
     }
-    write_whole(path, save(tensors, facts | {"sha256": _sha256(facts, tensors)}))
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, facts | {"sha256": _sha256(facts, tensors)})
 
 
 def load_state(path: Path) -> TrainingState:
@@ -82,7 +85,8 @@ def check_same_config(state: TrainingState, config: TrainConfig, path: Path) -> 
 
 def save_weights(weights: Mapping[str, Tensor], epoch: int, path: Path) -> None:
     """Replace the file by these weights, under the names of the network's state dict."""
-    write_whole(path, save(_portable(weights), {"epoch": str(epoch)}))
+    with replacing(path) as temporary:
+        save_file(_portable(weights), temporary, {"epoch": str(epoch)})
 
 
 def epoch_of_weights(path: Path) -> int | None:
@@ -94,26 +98,31 @@ def epoch_of_weights(path: Path) -> int | None:
         return None
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or, after a crash, as it was before."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write to the yielded path; then the file is there whole or, after a crash, as it was."""
     temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)  # the rename itself must reach the disk too
     try:
-        os.fsync(folder)
+        yield temporary
+        _reach_the_disk(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _reach_the_disk(path.parent)  # so that one file is not replaced before the one written earlier
+
+
+def _reach_the_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def _portable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies in main memory, in the plain layout that safetensors asks for."""
-    return {
-        name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()
-    }
+    """In main memory, in the plain layout that safetensors asks for."""
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
 def _sha256(facts: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
@@ -121,7 +130,7 @@ def _sha256(facts: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(tensors[name].flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(tensors[name].flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

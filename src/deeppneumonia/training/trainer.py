@@ -5,6 +5,7 @@ import time
 from collections.abc import Sized
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file
@@ -27,9 +28,9 @@ from deeppneumonia.training.state import (
     check_same_config,
     epoch_of_weights,
     load_state,
+    replacing,
     save_state,
     save_weights,
-    write_whole,
 )
 from deeppneumonia.training.surroundings import seed_epoch, step_bar, torch_settings
 
@@ -90,7 +91,8 @@ class Trainer:
             num_classes = count_classes(network, loaders.validation, config, device)
             check_validation(loaders.validation, num_classes)
             freeze(network, config)
-            network.to(memory_format=torch.channels_last)
+            # torch's own type stubs do not know this argument of `to`
+            cast(Any, network).to(memory_format=torch.channels_last)
             learner = Learner(network, config, _class_weights(loaders, config, num_classes))
             out_dir.mkdir(parents=True, exist_ok=True)
             return _Run(learner, loaders, config, out_dir, self.progress).to_the_end()
@@ -178,8 +180,9 @@ class _Run:
         """Bring the files that follow from the state into line with it."""
         if best_of(self.history).epoch == len(self.history):
             save_weights(self.learner.weights(), len(self.history), self.best)
-        write_whole(self.out_dir / "history.csv", as_csv(self.history))
-        write_whole(self.out_dir / "learning_curve.png", as_picture(self.history))
+        for name, content in (("history.csv", as_csv), ("learning_curve.png", as_picture)):
+            with replacing(self.out_dir / name) as temporary:
+                temporary.write_bytes(content(self.history))
 
     def _resume(self) -> None:
         state = load_state(self.last)
