@@ -19,6 +19,10 @@ def evaluate(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metrics and figures.")],
     checkpoint: CheckpointName = "default",
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder that the paths in the manifest are relative to, if not its own."),
+    ] = None,
     part: Annotated[
         str | None, typer.Option("--split", help="Only rows whose split is this word.")
     ] = None,
@@ -44,6 +48,7 @@ def evaluate(
             checkpoint,
             manifest,
             out,
+            data=data,
             split=part,
             label_map=_renaming(label_map or []),
             device=device,

@@ -68,6 +68,7 @@ def evaluate_manifests(
     manifests: Sequence[Path],
     out: Path,
     *,
+    data: Path | None = None,
     split: str | None = None,
     label_map: Mapping[str, str] | None = None,
     device: str = "auto",
@@ -79,6 +80,7 @@ def evaluate_manifests(
         checkpoint_name: a released name or a path.
         manifests: CSVs of labelled slices or studies; several are joined.
         out: made where missing; also keeps the cache of cut slices.
+        data: what the paths in the manifests are relative to; their own folders when None.
         split: score only the rows of this split.
         label_map: other words for labels, as {"cap": "bacterial"}.
         device: auto, cpu, cuda or cuda:N.
@@ -93,7 +95,8 @@ def evaluate_manifests(
     """
     checkpoint = open_checkpoint(checkpoint_name)
     classes = checkpoint.metadata.classes
-    manifest = _rows_to_score(manifests, split, label_map or {}, classes)
+    named = [read_manifest(path, folder=data, label_map=label_map) for path in manifests]
+    manifest = _rows_to_score(join_manifests(named), split, classes)
     out.mkdir(parents=True, exist_ok=True)
     cache = build_cache(manifest, checkpoint.metadata.preprocessing, out / "cache", progress)
     scored = score_cache(cache, checkpoint, device=device)
@@ -152,10 +155,7 @@ def six_statistics(
     )
 
 
-def _rows_to_score(
-    paths: Sequence[Path], split: str | None, label_map: Mapping[str, str], classes: ClassSet
-) -> Manifest:
-    manifest = join_manifests([read_manifest(path, label_map=label_map) for path in paths])
+def _rows_to_score(manifest: Manifest, split: str | None, classes: ClassSet) -> Manifest:
     if split is not None:
         manifest = manifest.with_rows(manifest.rows_of(split))
         if not manifest.rows:

@@ -84,7 +84,7 @@ def train_recipe(
     """
     out.mkdir(parents=True, exist_ok=True)
     manifest = read_divided(recipe.data, data, recipe.classes.labels)
-    write_manifest(manifest, out / "split.csv")  # for `evaluate --split test`
+    write_manifest(manifest, out / "split.csv", folder=data)  # for `evaluate --split test`
     cache = build_cache(manifest, recipe.preprocessing, out.parent / "cache", progress)
     network, started = start_network(recipe, start)
     network.to(choose_device(device))
