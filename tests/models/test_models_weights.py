@@ -137,6 +137,13 @@ def test_a_layer_too_many_is_refused(pretrained: dict[str, Tensor], tmp_path: Pa
     refuse(tmp_path, extra, "resnet18", r"layer4.2.conv1.weight \(expected nothing, found")
 
 
+def test_a_pixel_scale_without_spread_is_refused(
+    pretrained: dict[str, Tensor], tmp_path: Path
+) -> None:
+    scaled = {**pretrained, "pixel_mean": torch.zeros(3), "pixel_std": torch.zeros(3)}
+    refuse(tmp_path, scaled, "resnet18", "states no usable pixel scale")
+
+
 @pytest.mark.parametrize("name", ["damaged.safetensors", "damaged.pth"])
 def test_a_damaged_file_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"not weights at all")
@@ -196,6 +203,14 @@ def test_an_official_file_is_fetched_once_and_checked(tmp_path: Path) -> None:
     assert path == tmp_path / "home" / "weights" / name
     assert path.read_bytes() == content
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_fetched_file_with_other_content_is_not_kept(tmp_path: Path) -> None:
+    (tmp_path / "net-00000000.pth").write_bytes(b"cut off")
+    official = OfficialFile((tmp_path / "net-00000000.pth").as_uri())
+    with pytest.raises(WeightsError, match="promises 00000000"):
+        fetch_official(official, tmp_path / "home")
+    assert list((tmp_path / "home" / "weights").iterdir()) == []
 
 
 def test_offline_the_message_says_which_file_to_bring_and_where_to_put_it(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ import hashlib
 import os
 import shutil
 import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -69,6 +69,12 @@ def fetch_official(official: OfficialFile, home: Path) -> Path:
     path = home / "weights" / official.name
     if not path.exists():
         download(official, path)
+    check_hash(path, official)
+    return path
+
+
+def check_hash(path: Path, official: OfficialFile) -> None:
+    """WeightsError unless the file's SHA-256 begins as its official name promises."""
     found = sha256_of(path)
     if not found.startswith(official.sha256_prefix):
         raise WeightsError(
@@ -76,13 +82,12 @@ def fetch_official(official: OfficialFile, home: Path) -> Path:
             f"{official.sha256_prefix}: it is damaged or another file. "
             f"Delete it and fetch it again from {official.url}."
         )
-    return path
 
 
 def download(official: OfficialFile, path: Path) -> None:
-    """Fetch a file to `path`, under a temporary name until it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Fetch a file to `path`, under a temporary name until it is whole and checked."""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with (
             tempfile.TemporaryDirectory(dir=path.parent) as folder,
             urllib.request.urlopen(official.url, timeout=DOWNLOAD_TIMEOUT_S) as answer,
@@ -90,8 +95,9 @@ def download(official: OfficialFile, path: Path) -> None:
             partial = Path(folder) / official.name
             with partial.open("wb") as file:
                 shutil.copyfileobj(answer, file)
+            check_hash(partial, official)
             partial.replace(path)
-    except (urllib.error.URLError, OSError) as error:
+    except (HTTPException, OSError) as error:
         raise WeightsError(
             f"{official.name} is not on this machine and could not be fetched ({error}). "
             f"Bring {official.url} from a machine that is online and put it at {path}."
@@ -115,7 +121,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except (SafetensorError, UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
         raise WeightsError(f"{path} cannot be read as weights: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise WeightsError(f"{path} must hold a plain mapping of names to tensors, and does not.")

@@ -84,8 +84,11 @@ def load_start_weights(
     sha256 = sha256_of(path)
     taken, ignored = match_keys(network.backbone, found, path.name)
     mean, std = pixel_scale_of(found, sha256)
+    try:
+        network.set_pixel_scale(mean, std)
+    except ValueError as error:
+        raise WeightsError(f"{path.name} states no usable pixel scale: {error}.") from error
     network.backbone.load_state_dict(taken, strict=False)
-    network.set_pixel_scale(mean, std)
     own_keys = network.backbone.state_dict().keys()
     return StartWeights(
         source=path.name,
@@ -172,6 +175,6 @@ def shape_of(tensors: Mapping[str, Tensor], key: str) -> str:
 def pixel_scale_of(found: Mapping[str, Tensor], sha256: str) -> PixelScale:
     """The scale that the file states or is known for, else ImageNet's."""
     if all(key in found for key in PIXEL_SCALE_KEYS):
-        mean, std = (tuple(found[key].float().tolist()) for key in PIXEL_SCALE_KEYS)
+        mean, std = (tuple(found[key].float().flatten().tolist()) for key in PIXEL_SCALE_KEYS)
         return mean, std
     return PIXEL_SCALES.get(sha256, IMAGENET_SCALE)
