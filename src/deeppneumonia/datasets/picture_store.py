@@ -64,6 +64,7 @@ class PictureStore:
         self._journal = _opened(folder / "journal.jsonl")
         self.known = self._vouched_for()
         """Outcomes by key, this session's included."""
+        self._write_header()
 
     def __enter__(self) -> Self:
         return self
@@ -74,10 +75,7 @@ class PictureStore:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._pictures.seek(0)
-        shape = (self._count, self.side_px, self.side_px)
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._pictures, header)
+        self._write_header()
         for file in (self._pictures, self._journal, self._lock):
             file.close()
 
@@ -104,6 +102,13 @@ class PictureStore:
     @property
     def _end(self) -> int:
         return _HEADER_BYTES + self._count * self.side_px**2
+
+    def _write_header(self) -> None:
+        """For `np.load`; states the pictures of this opening only when it is closed."""
+        self._pictures.seek(0)
+        shape = (self._count, self.side_px, self.side_px)
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._pictures, header)
 
     def _begin_anew_unless(self, content: Mapping[str, object]) -> None:
         note = self.folder / "content.json"
