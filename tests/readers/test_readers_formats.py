@@ -1,18 +1,16 @@
-"""NIfTI, MHA, NRRD and pictures: the same volume as from DICOM, or a refusal by name."""
+"""NIfTI, MHA and NRRD: the same volume as from DICOM, or a refusal by name."""
 
 import gzip
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import SimpleITK
 
-from deeppneumonia.domain import SourceKind, Unit
+from deeppneumonia.domain import SourceKind
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers import (
     GantryTiltError,
-    NoStudyError,
     NotAxialError,
     UnsafeInputError,
     read_study,
@@ -118,6 +116,25 @@ def patched_nifti(lab, file, srow=None, codes=(1, 1), dims=None):
     return file
 
 
+@pytest.mark.parametrize("flips", [(0, 0, 0), (1, 1, 0), (1, 0, 0), (0, 1, 1)], ids=str)
+def test_a_qform_places_the_volume_where_there_is_no_sform(lab, tmp_path, shows_the_ramp, flips):
+    write(image_of(lab, flips), tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[252:256] = np.array([1, 0], "<i2").tobytes()
+    content[280:328] = bytes(48)
+    (tmp_path / "a.nii").write_bytes(content)
+    shows_the_ramp(read_volume(tmp_path / "a.nii"))
+
+
+def test_nifti_values_are_rescaled_as_the_header_says(lab, tmp_path):
+    plain = read_volume(write(image_of(lab), tmp_path / "a.nii")).array
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[112:120] = np.array([0.5, -400], "<f4").tobytes()
+    (tmp_path / "a.nii").write_bytes(content)
+    rescaled = read_volume(tmp_path / "a.nii").array
+    np.testing.assert_array_equal(rescaled, plain * 0.5 - 400)
+
+
 def test_a_nifti_affine_that_is_no_axial_grid_is_refused(lab, tmp_path):
     flat = [[1, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0]]
     refused(patched_nifti(lab, tmp_path / "a.nii", flat, (0, 1)), "singular")
@@ -167,67 +184,3 @@ def test_several_volumes_or_forms_are_refused(lab, tmp_path):
     refused(tmp_path, r"2 forms \(nifti, mha\)")
     with pytest.raises(StudyError, match="has no series"):
         read_volume(tmp_path / "a.nii.gz", series="1.2.3")
-
-
-def slices(count=11):
-    return [np.full((30, 20), 10 * n, np.uint8) for n in range(count)]
-
-
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_pictures_are_grey_levels_in_the_natural_order_of_their_names(tmp_path, suffix):
-    for number, picture in enumerate(slices()):
-        cv2.imwrite(str(tmp_path / f"slice{number}.{suffix}"), picture)
-    volume = read_volume(tmp_path)
-    assert volume.unit is Unit.GREY and not volume.has_geometry
-    assert [flag.code for flag in volume.flags] == ["no_geometry", "not_hu"]
-    assert volume.array[:, 0, 0].tolist() == [10 * n for n in range(11)]
-    assert volume.array.dtype == np.uint8 and volume.shape == (11, 30, 20)
-
-
-def test_one_picture_is_a_volume_of_one_slice_and_its_uid_is_its_content(tmp_path):
-    for name in ("a.png", "b.png"):
-        cv2.imwrite(str(tmp_path / name), slices()[3])
-    first, second = read_volume(tmp_path / "a.png"), read_volume(tmp_path / "b.png")
-    assert first.shape == (1, 30, 20)
-    assert first.study.uid == second.study.uid and len(first.study.uid) == 64
-
-
-def test_grey_in_three_channels_is_grey_and_colour_is_refused(tmp_path):
-    grey = np.repeat(slices()[5][..., None], 3, axis=2)
-    cv2.imwrite(str(tmp_path / "a.png"), grey)
-    assert read_volume(tmp_path).slice(0)[0, 0] == 50
-    grey[5:15, 5:15, 0] = 255
-    cv2.imwrite(str(tmp_path / "a.png"), grey)
-    with pytest.raises(StudyError, match=r"Picture 1 .* is a colour picture"):
-        read_volume(tmp_path).slice(0)
-
-
-def test_pictures_that_cannot_be_slices_are_refused(tmp_path):
-    cv2.imwrite(str(tmp_path / "a.png"), slices()[0])
-    cv2.imwrite(str(tmp_path / "b.png"), slices()[0].T)
-    refused(tmp_path, "2 different sizes")
-    cv2.imwrite(str(tmp_path / "b.png"), slices()[0].astype(np.uint16))
-    refused(tmp_path, "Picture 2 .* has 16 bits a channel")
-    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:-20])
-    refused(tmp_path, "Picture 2 .* truncated")
-    (tmp_path / "b.png").unlink()
-    (tmp_path / "other").mkdir()
-    cv2.imwrite(str(tmp_path / "other" / "c.png"), slices()[0])
-    refused(tmp_path, "2 folders")
-
-
-def test_damaged_pixels_show_when_the_picture_is_asked_for(tmp_path):
-    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(1).integers(0, 255, (30, 20)))
-    content = bytearray((tmp_path / "a.png").read_bytes())
-    content[60:90] = bytes(30)
-    (tmp_path / "a.png").write_bytes(content)
-    volume = read_volume(tmp_path)
-    with pytest.raises(StudyError, match=r"Picture 1 .* damaged"):
-        volume.slice(0)
-
-
-def test_nothing_to_read_is_said(tmp_path):
-    refused(tmp_path / "no", "There is nothing at", NoStudyError)
-    refused(tmp_path, "No CT study was found in 0 files", NoStudyError)
-    (tmp_path / "a.txt").write_text("x")
-    refused(tmp_path / "a.txt", "expected a DICOM folder", NoStudyError)

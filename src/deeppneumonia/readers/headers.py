@@ -91,7 +91,7 @@ class SliceHeader:
 def read_headers(file: Path) -> tuple[SliceHeader, ...]:
     """The slices of one DICOM file: one, or as many as a multi-frame image has frames.
 
-    An object without pixels (a report, a plan) gives one header with 0 rows.
+    What is not a CT image (a report, a segmentation) gives one header.
 
     Raises:
         StudyError: the file starts like DICOM, and its header cannot be read.
@@ -103,9 +103,10 @@ def read_headers(file: Path) -> tuple[SliceHeader, ...]:
         header = _top_level(dataset, file)
         if not header.series_uid and not header.rows and not _is_directory(dataset):
             raise _unreadable()
+        if header.modality != "CT" or not (header.rows and header.columns):
+            return (header,)
         count = int(number_of(dataset, "NumberOfFrames") or 1)
-        if header.rows and header.columns:
-            check_voxels(count, header.rows, header.columns)
+        check_voxels(count, header.rows, header.columns)
         if "PerFrameFunctionalGroupsSequence" in dataset:
             return tuple(_frames(dataset, replace(header, frames=count)))
         # A multi-frame image without functional groups does not say where its frames lie.

@@ -73,12 +73,14 @@ def choose_series(
     """
     if wanted is not None:
         return _named(series, wanted), "It was named by the user."
-    modalities = {headers[0].modality or "of no stated modality" for headers in series.values()}
-    scans = {uid: h for uid, h in series.items() if h[0].modality == "CT" and h[0].rows}
+    scans = {uid: headers for uid, headers in series.items() if _has_ct_images(headers)}
     if not scans:
+        modalities = {
+            headers[0].modality or "objects of no modality" for headers in series.values()
+        }
+        found = "CT headers without pixels" if "CT" in modalities else _listed(modalities)
         raise WrongModalityError(
-            f"The study holds {_listed(modalities)} and no CT images: "
-            "give the CT images of a chest."
+            f"The study holds {found} and no CT images: give the CT images of a chest."
         )
     candidates = [c for uid, headers in scans.items() if (c := _candidate(uid, headers))]
     if not candidates:
@@ -89,13 +91,17 @@ def choose_series(
     return _best(candidates)
 
 
+def _has_ct_images(headers: Sequence[SliceHeader]) -> bool:
+    return headers[0].modality == "CT" and any(header.rows for header in headers)
+
+
 def _named(series: Mapping[str, Sequence[SliceHeader]], wanted: str) -> str:
     if wanted not in series:
         raise NoStudyError(
             f"The study has {len(series)} series, and none with the Series Instance UID that was "
             "asked for: check the UID, or leave it out to have a series chosen."
         )
-    if series[wanted][0].modality != "CT" or not series[wanted][0].rows:
+    if not _has_ct_images(series[wanted]):
         raise WrongModalityError(
             f"The series that was asked for is {series[wanted][0].modality or 'of no modality'}, "
             "where CT images are expected: name the CT series of the study."
