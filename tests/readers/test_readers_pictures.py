@@ -1,4 +1,4 @@
-"""PNG and JPEG slices: grey levels in the order of their names, and nothing pretended beyond that."""
+"""PNG and JPEG slices: grey levels in the order of their names, and nothing more is pretended."""
 
 import shutil
 from pathlib import Path
