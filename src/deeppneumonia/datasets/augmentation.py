@@ -39,7 +39,8 @@ def augmented(
     """A changed copy of a (side, side) picture; the edge is mirrored where nothing is left."""
     mirrored = picture[:, ::-1] if random.random() < config.flip_probability else picture
     moved = _moved(mirrored, config, random)
-    return _grey_curve(picture, config, random)[moved]
+    changed = cv2.LUT(moved, _grey_curve(picture, config, random))
+    return changed.astype(np.uint8, copy=False)
 
 
 def _moved(
