@@ -30,7 +30,7 @@ from deeppneumonia.reports import ReportContext
 SIDE = 512
 LABELS = ("covid", "bacterial", "healthy")
 KEPT = tuple(range(6, 58, 4))
-DROPPED = ({"index": 2, "reason": "the lungs are incomplete"},)
+DROPPED = ({"index": 2, "reason": "incomplete lung: 1.6% of the slice, not 4.0%"},)
 LESIONS = ((150, 300), (385, 270), (120, 235))
 """Column and row of the middle of each detail."""
 
@@ -119,6 +119,8 @@ def context(volume: Volume | None = None) -> ReportContext:
 
 QUALITY: dict[str, object] = {
     "unit": "HU",
+    "window_center_hu": -600.0,
+    "window_width_hu": 1500.0,
     "format": "dicom",
     "study_uid": "1.2.3.4",
     "series_uid": "1.2.3.4.5",

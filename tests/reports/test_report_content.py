@@ -257,7 +257,7 @@ def test_dropped_slices_are_on_the_page_with_their_reason(
     keys = draw_keys(covid)
     said = words_of(page(compose(covid, keys, ct_context), keys))
     assert "14 slices: 13 read, 1 dropped" in said
-    assert "dropped: the lungs are incomplete" in said
+    assert "dropped: incomplete lung: 1.6% of the slice" in said
 
 
 def test_a_study_that_could_not_be_read_still_gets_a_report(

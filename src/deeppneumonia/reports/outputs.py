@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deeppneumonia.domain import KeySlice, PatientDiagnosis
+from deeppneumonia.domain import KeySlice, PatientDiagnosis, SourceKind, Volume
 from deeppneumonia.errors import DeepPneumoniaError
 from deeppneumonia.reports.composition import compose
 from deeppneumonia.reports.document import ReportContext
@@ -69,12 +69,24 @@ def _contents(
     ]
     pictures = [to_png(drawing) for drawing in drawings]
     answer = json.dumps(to_json(diagnosis), indent=2, ensure_ascii=False, allow_nan=False)
+    pdf = render_pdf(document, pictures)
     files = {
         "result.json": f"{answer}\n".encode(),
         "report.html": render_html(document, pictures).encode(),
-        "report.pdf": render_pdf(document, pictures),
+        "report.pdf": pdf,
     }
-    return files | {f"key_{number}.png": png for number, png in enumerate(pictures, start=1)}
+    files |= {f"key_{number}.png": png for number, png in enumerate(pictures, start=1)}
+    if not _is_dicom(context.volume):
+        return files
+    from deeppneumonia.reports.dicom import dicom_objects  # highdicom: half a second, if needed
+
+    return files | dicom_objects(diagnosis, key_slices, document, drawings, pdf, context)
+
+
+def _is_dicom(volume: Volume | None) -> bool:
+    if volume is None or volume.study is None or volume.series is None:
+        return False
+    return volume.study.kind is SourceKind.DICOM and bool(volume.series.files)
 
 
 def _put(files: Mapping[str, bytes], out_dir: Path) -> tuple[Path, ...]:

@@ -14,18 +14,14 @@ FORMATS = {
     SourceKind.NRRD: "NRRD",
     SourceKind.PICTURES: "folder of pictures",
 }
-UNITS = {
-    Unit.HU: "Hounsfield units, shown in the lung window",
-    Unit.GREY: "grey levels of pictures; Hounsfield units are not known",
-}
 
 
 def technique(diagnosis: PatientDiagnosis, context: ReportContext) -> tuple[Fact, ...]:
     """What came in and how it was read; a line that is not known is left out.
 
     Reads these entries of `diagnosis.quality`, all optional: `format`, `unit`, `spacing_mm`
-    (slice, row, column), `series_description`, `series_chosen_because`, `lung_volume_ml`
-    and `dropped` (a list of `{"index", "reason"}`).
+    (slice, row, column), `series_description`, `series_chosen_because`, `lung_volume_ml`,
+    `window_center_hu`, `window_width_hu` and `dropped` (a list of `{"index", "reason"}`).
     """
     facts = [*_what_came(diagnosis, context), *_what_was_read(diagnosis)]
     model = diagnosis.model
@@ -43,7 +39,7 @@ def dropped_slices(diagnosis: PatientDiagnosis) -> list[tuple[int, str]]:
 
 def _what_came(diagnosis: PatientDiagnosis, context: ReportContext) -> list[tuple[str, str]]:
     quality, volume = diagnosis.quality, context.volume
-    kind, unit = str(quality.get("format", "")), str(quality.get("unit", ""))
+    kind = str(quality.get("format", ""))
     modality = volume.series.modality if volume and volume.series else ""
     modality = "" if modality == "OT" else modality
     return [
@@ -54,8 +50,20 @@ def _what_came(diagnosis: PatientDiagnosis, context: ReportContext) -> list[tupl
         ("Series", str(quality.get("series_description", ""))),
         ("Series chosen", str(quality.get("series_chosen_because", ""))),
         ("Slices", _slices(diagnosis, context)),
-        ("Values", UNITS[Unit(unit)] if unit else ""),
+        ("Values", _values(diagnosis)),
     ]
+
+
+def _values(diagnosis: PatientDiagnosis) -> str:
+    quality = diagnosis.quality
+    if quality.get("unit") == Unit.GREY:
+        return "Grey levels of pictures; Hounsfield units are not known"
+    if quality.get("unit") != Unit.HU:
+        return ""
+    level, width = quality.get("window_center_hu"), quality.get("window_width_hu")
+    if not isinstance(level, (int, float)) or not isinstance(width, (int, float)):
+        return "Hounsfield units"
+    return f"Hounsfield units, shown in the lung window (level {level:.0f}, width {width:.0f})"
 
 
 def _slices(diagnosis: PatientDiagnosis, context: ReportContext) -> str:
@@ -79,7 +87,7 @@ def _what_was_read(diagnosis: PatientDiagnosis) -> list[tuple[str, str]]:
             ("Examined", f"{counted(examined, 'slice')}: {kept} read, {len(dropped)} dropped")
         )
     if dropped:
-        reasons = Counter(reason.rstrip(".") for _, reason in dropped)
+        reasons = Counter(reason.partition(":")[0].rstrip(".") for _, reason in dropped)
         facts.append(
             ("Dropped because", listed([f"{why} ({count})" for why, count in reasons.items()]))
         )

@@ -1,0 +1,135 @@
+"""The series that an answer speaks of: its headers, and where each slice lies in the patient."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.config import RAISE
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+
+from deeppneumonia.domain import Box, ModelIdentity, Volume
+
+MANUFACTURER = "DeepPneumonia"
+NEEDED = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+"""What every object of a study must have, were it empty (type 2)."""
+
+PATIENT_SEXES = ("", "M", "F", "O")
+"""PS3.3 C.7.1.1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A DICOM series that was read, as far as objects about it have to know."""
+
+    headers: tuple[Dataset, ...]
+    """Without pixels, from feet to head; one only for a multi-frame file."""
+
+    volume: Volume
+    model: ModelIdentity
+    version: str
+    created: datetime
+
+    @property
+    def frame_of_reference(self) -> str | None:
+        """Empty sources exist; without it nothing can be placed in the patient."""
+        return str(self.headers[0].get("FrameOfReferenceUID", "")) or None
+
+    def header(self, index: int) -> Dataset:
+        """The header of slice `index`, 0 at the feet."""
+        return self.headers[index if len(self.headers) == len(self.volume) else 0]
+
+    def place(self, index: int) -> NDArray[np.float64]:
+        """(4, 4): (0, row, column, 1) of slice `index` to patient LPS mm.
+
+        The height is the slice's own where it has a header of its own: readers let slices be
+        slightly uneven, and a viewer matches planes by position.
+        """
+        place = self.volume.affine.copy()
+        place[:3, 3] += index * place[:3, 0]
+        position = self.header(index).get("ImagePositionPatient")
+        if position is not None and len(self.headers) == len(self.volume):
+            normal = np.cross(place[:3, 2], place[:3, 1])
+            normal /= np.linalg.norm(normal)
+            place[:3, 3] += normal * (normal @ (np.array(position, float) - place[:3, 3]))
+        return place
+
+    def corners(self, index: int, box: Box) -> NDArray[np.float64]:
+        """(5, 3): the closed outline of a box on slice `index`, in patient LPS mm."""
+        # A box's edges are between pixels; index 0 is the middle of the first one.
+        x0, y0, x1, y1 = box.x0 - 0.5, box.y0 - 0.5, box.x1 - 0.5, box.y1 - 0.5
+        around = [(y0, x0), (y0, x1), (y1, x1), (y1, x0), (y0, x0)]
+        indices = np.array([(0.0, row, column, 1.0) for row, column in around])
+        return (indices @ self.place(index).T)[:, :3]
+
+    def uid(self, purpose: str) -> str:
+        """The same UID for the same source, model, time and purpose."""
+        return str(
+            generate_uid(
+                entropy_srcs=[
+                    str(self.headers[0].SOPInstanceUID),
+                    self.model.sha256,
+                    self.created.isoformat(),
+                    purpose,
+                ]
+            )
+        )
+
+
+def open_source(volume: Volume, model: ModelIdentity, version: str, created: datetime) -> Source:
+    """The headers of a DICOM volume's series, read again from its files.
+
+    Args:
+        volume: read from DICOM, so with a series that has files.
+    """
+    assert volume.series is not None
+    headers = [
+        pydicom.dcmread(file, stop_before_pixels=True, force=True) for file in volume.series.files
+    ]
+    for header in headers:
+        _complete(header)
+    if len(headers) == len(volume):
+        up = volume.affine[:3, 0]
+        headers.sort(key=lambda header: float(up @ np.array(header.ImagePositionPatient, float)))
+    return Source(
+        headers=tuple(headers), volume=volume, model=model, version=version, created=created
+    )
+
+
+def _complete(header: Dataset) -> None:
+    """Give a header what our objects must have; what breaks its own type there becomes empty."""
+    for keyword in NEEDED:
+        value = header.get(keyword)
+        try:
+            element = DataElement(keyword, dictionary_VR(keyword), value, validation_mode=RAISE)
+            valid = element.VR != "CS" or str(value) in PATIENT_SEXES
+        except ValueError:
+            valid = False
+        if value is None or not valid:
+            setattr(header, keyword, "")
+
+
+def finish(dataset: Dataset, source: Source, description: str) -> Dataset:
+    """What all objects of an answer share: when it was made, and which series it is."""
+    dataset.SeriesDescription = description
+    dataset.SeriesDate = dataset.ContentDate = source.created.strftime("%Y%m%d")
+    dataset.SeriesTime = dataset.ContentTime = source.created.strftime("%H%M%S")
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = (
+        dataset.ContentDate,
+        dataset.ContentTime,
+    )
+    return dataset
