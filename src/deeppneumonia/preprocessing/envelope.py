@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from deeppneumonia.preprocessing.morphology import (
     Mask,
     close_disk,
-    convex_hull,
     fill_holes,
     open_disk,
 )
@@ -20,13 +19,19 @@ BAY_RADIUS = 0.05
 COSTAL_DEPTH = 0.18
 """Deepest consolidation that is bridged between aerated lung and chest wall."""
 
-COSTAL_WIDTH = 0.036
+COSTAL_WIDTH = 0.018
 """Narrower bridges are chance."""
+
+CHEST_RADIUS = 0.5
+"""Ribs bend at least as much as a circle of this radius."""
+
+SPINE_HALF_WIDTH = 0.09
+"""Nothing is bridged so close to the midline: there it would be a vertebra."""
 
 HOLE_AREA = 0.04
 """Share of the body's area up to which a hole in a lung is vessel, nodule or consolidation."""
 
-ANGLES = 720
+ANGLES = 360
 
 
 def cover_lung(aerated: Mask, *, center: tuple[float, float], body_area: float) -> Mask:
@@ -39,32 +44,50 @@ def cover_lung(aerated: Mask, *, center: tuple[float, float], body_area: float) 
     """
     scale = body_area**0.5
     lung = fill_holes(close_disk(aerated, BAY_RADIUS * scale), HOLE_AREA * body_area)
-    costal = open_disk(_costal_bays(lung, center, COSTAL_DEPTH * scale), COSTAL_WIDTH * scale / 2)
-    return fill_holes(close_disk(lung | costal, 3), HOLE_AREA * body_area / 4)
+    costal = open_disk(_costal_bays(lung, center, scale), COSTAL_WIDTH * scale / 2)
+    return fill_holes(close_disk(lung | costal, 1.5), HOLE_AREA * body_area / 4)
 
 
-def _costal_bays(lung: Mask, center: tuple[float, float], max_depth: float) -> Mask:
-    """Where the lung falls short of its convex hull on the side of the ribs.
+def _costal_bays(lung: Mask, center: tuple[float, float], scale: float) -> Mask:
+    """Where the lung falls short of its hull on the side of the ribs, and beside the spine.
 
     That side of a lung is convex, so a bay there is consolidation; on the other side it is heart
     or liver. Seen from the middle of the chest, the bay lies behind the last of the lung.
     """
-    hull = convex_hull(lung)
-    left, top, width, height = cv2.boundingRect(lung)
-    reach_x = max(abs(left - center[0]), abs(left + width - center[0]))
-    reach_y = max(abs(top - center[1]), abs(top + height - center[1]))
-    radius = float(np.hypot(reach_x, reach_y)) + 2
-    size = (int(radius), ANGLES)
+    hull = _bulging_hull(lung, CHEST_RADIUS * scale)
+    spine = SPINE_HALF_WIDTH * scale
+    hull[:, max(round(center[0] - spine), 0) : max(round(center[0] + spine), 0)] = 0
+    radius = float(np.hypot(*lung.shape))
+    size = (round(radius), ANGLES)
     rays, hull_rays = (
         np.asarray(cv2.warpPolar(mask, size, center, radius, cv2.INTER_NEAREST), np.uint8)
         for mask in (lung, hull)
     )
     behind = _behind_the_last(rays) & hull_rays
-    behind[behind.sum(axis=1) > max_depth] = 0
+    behind[behind.sum(axis=1) > COSTAL_DEPTH * scale] = 0
     back = cv2.warpPolar(
         behind, lung.shape[::-1], center, radius, cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     )
     return hull & np.asarray(back, np.uint8)
+
+
+def _bulging_hull(lung: Mask, radius: float) -> Mask:
+    """The lung's convex hull with each edge bent outwards to an arc of this radius, as ribs are."""
+    outlines, _ = cv2.findContours(lung, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    corners = cv2.convexHull(np.concatenate(outlines))[:, 0, :].astype(float)  # (n, 2) x, y
+    edges = np.roll(corners, -1, axis=0) - corners
+    lengths = np.hypot(edges[:, 0], edges[:, 1])[:, None]
+    outwards = np.stack([edges[:, 1], -edges[:, 0]], axis=1) / lengths
+    middle = corners + edges / 2
+    outwards *= np.sign(((middle - corners.mean(axis=0)) * outwards).sum(axis=1))[:, None]
+    rise = lengths**2 / (8 * radius)
+    arcs = [corners] + [
+        corners + share * edges + 4 * share * (1 - share) * rise * outwards
+        for share in (0.25, 0.5, 0.75)
+    ]
+    hull = np.zeros_like(lung)
+    cv2.fillPoly(hull, [np.round(np.stack(arcs, axis=1).reshape(-1, 2)).astype(np.int32)], 1)
+    return hull
 
 
 def _behind_the_last(rays: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -9,7 +9,6 @@
    the pleura stays inside while heart and liver stay outside.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -24,31 +23,14 @@ from deeppneumonia.preprocessing.morphology import (
     components,
     convex_hull,
     dilate_disk,
-    largest,
     open_disk,
-    select,
     touching,
     without_specks,
 )
-from deeppneumonia.preprocessing.windowing import apply_window
-
-AIR_BELOW_HU = -400
-"""The middle between lung (-850) and soft tissue (40)."""
-
-VIEW_CENTER_HU, VIEW_WIDTH_HU = -400, 1400
-"""Slices in HU are searched through this window: air stays apart from lung, bone is cut off."""
-
-PADDING_GREY = 3
-"""Grey level up to which a pixel is the blank beyond a scanner's round field of view."""
+from deeppneumonia.preprocessing.view import View, look
 
 MIN_SIDE_PX = 64
 """Smaller pictures show no lungs that could be outlined."""
-
-MIN_BODY = 0.05
-"""Least share of the slice for the body; less is an empty slice."""
-
-OUTSIDE_CONTACT = 1.2
-"""Air is outside when its contact with the edge exceeds this many times the root of its area."""
 
 MIN_LUNG = 0.003
 """Least share of the body's area for a piece of lung."""
@@ -57,35 +39,15 @@ ENCLOSED = 0.4
 """Least share of a piece of lung's tissue rim that belongs to the body."""
 
 # Depth of air: 0 is soft tissue, 1 the air around the patient; a lung lies between 0.6 and 0.95.
-GAS = ((0.01, 0.92), (0.03, 0.96), (0.1, 0.975))
-"""Pieces up to a share of the body that are deeper than this are gas in stomach or bowel."""
+GAS = ((0.01, 0.92), (0.03, 0.96), (0.12, 0.97))
+"""Pieces up to a share of the body that are deeper than this are gas in stomach or bowel, if in
+the front half of the body, where gas rises to."""
 
 SOAKED_DEPTH = 0.25
 """Least depth of half-aerated lung; fat (-100 HU) stays below 0.15."""
 
 SOAKED_REACH = 0.15
 """Half-aerated lung is looked for within this share of the body scale around aerated lung."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Slice:
-    """What is known of a slice before lungs are looked for."""
-
-    grey: NDArray[np.uint8]
-    air: Mask
-    outside: Mask
-    body: Mask
-    center: tuple[float, float]
-    width: float
-    tissue_grey: float
-    air_grey: float
-    """Level of air without lung; the level of the darkest lung where none is in the picture."""
-    air_is_known: bool
-    """False for a picture without air around the patient."""
-
-    def depth(self, grey: float) -> float:
-        """Where a grey level lies between soft tissue (0) and air (1)."""
-        return (self.tissue_grey - grey) / max(self.tissue_grey - self.air_grey, 1.0)
 
 
 def find_lungs(pixels: NDArray[Any], unit: Unit) -> NDArray[np.bool_]:
@@ -103,22 +65,23 @@ def find_lungs(pixels: NDArray[Any], unit: Unit) -> NDArray[np.bool_]:
     nothing = np.zeros(pixels.shape, np.bool_)
     if min(pixels.shape) < MIN_SIDE_PX:
         return nothing
-    view = _look(pixels, unit)
+    view = look(pixels, unit)
     if view is None:
         return nothing
     pieces = _enclosed_air(view)
     body_area = float(view.body.sum()) + sum(piece.area for piece in pieces)
-    aerated, other_air = np.zeros(pixels.shape, np.uint8), np.zeros(pixels.shape, np.uint8)
+    aerated, other_air = np.zeros_like(view.air), np.zeros_like(view.air)
     for piece in pieces:
         is_lung = not _is_other_air(view, piece, body_area)
         (aerated if is_lung else other_air)[piece.window] |= piece.mask
     if not aerated.any():
         return nothing
     other_air = dilate_disk(other_air | _airways(view, aerated, body_area), 0.008 * body_area**0.5)
-    return _complete(view, aerated, other_air, body_area)
+    lungs = _complete(view, aerated, other_air, body_area)
+    return np.asarray(cv2.resize(255 * lungs, pixels.shape[::-1]) > 127)
 
 
-def _complete(view: _Slice, aerated: Mask, other_air: Mask, body_area: float) -> NDArray[np.bool_]:
+def _complete(view: View, aerated: Mask, other_air: Mask, body_area: float) -> Mask:
     """Both whole lungs, from what holds air."""
     aerated = without_specks(aerated & (1 - other_air), MIN_LUNG * body_area)
     aerated = _with_soaked(view, aerated, other_air, body_area**0.5)
@@ -126,92 +89,28 @@ def _complete(view: _Slice, aerated: Mask, other_air: Mask, body_area: float) ->
     for side in _left_and_right(view, aerated):
         if side.any():
             lungs |= cover_lung(side, center=view.center, body_area=body_area)
-    return (lungs & (1 - other_air)).astype(bool)
+    return lungs & (1 - other_air)
 
 
-def _look(pixels: NDArray[Any], unit: Unit) -> _Slice | None:
-    """Tell air, body and surroundings apart; None for a slice without a body."""
-    if unit is Unit.HU:
-        grey, threshold = _searched(pixels), float(_searched(np.array([AIR_BELOW_HU]))[0])
-    else:
-        grey = np.asarray(pixels, np.uint8)
-        threshold = _otsu(grey)
-    grey = np.asarray(cv2.medianBlur(grey, 5 if min(grey.shape) >= 300 else 3), np.uint8)
-    air = (grey <= threshold).astype(np.uint8)
-    outside = _outside(air)
-    body = largest(open_disk(1 - air, (grey.size**0.5) / 100))
-    if body.sum() < MIN_BODY * grey.size:
-        return None
-    left, top, width, height = cv2.boundingRect(body)
-    air_grey, air_is_known = _level_of_air(grey, air, outside, unit)
-    return _Slice(
-        grey=grey,
-        air=air,
-        outside=outside,
-        body=body,
-        center=(left + width / 2, top + height / 2),
-        width=width,
-        tissue_grey=float(np.median(grey[body > 0])),
-        air_grey=air_grey,
-        air_is_known=air_is_known,
-    )
-
-
-def _level_of_air(
-    grey: NDArray[np.uint8], air: Mask, outside: Mask, unit: Unit
-) -> tuple[float, bool]:
-    """Grey level of air, and whether it is known or only the best guess."""
-    if unit is Unit.HU:
-        return float(_searched(np.array([-1000]))[0]), True
-    around = grey[(outside > 0) & (grey > PADDING_GREY)]
-    if around.size > 0.02 * grey.size:
-        return float(np.median(around)), True
-    inside = grey[(air > 0) & (outside == 0)]
-    return float(np.percentile(inside, 1)) if inside.size else 0.0, False
-
-
-def _searched(hu: NDArray[Any]) -> NDArray[np.uint8]:
-    return apply_window(hu, center_hu=VIEW_CENTER_HU, width_hu=VIEW_WIDTH_HU)
-
-
-def _otsu(grey: NDArray[np.uint8]) -> float:
-    """The level between air and soft tissue; blank padding does not count."""
-    seen = grey[grey > PADDING_GREY]
-    if seen.size == 0:
-        return 0.0
-    threshold, _ = cv2.threshold(seen.reshape(-1, 1), 0, 255, cv2.THRESH_OTSU)
-    return float(threshold)
-
-
-def _outside(air: Mask) -> Mask:
-    """Air that runs along the edge; a lung that a tight crop has cut touches it only shortly."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(air, connectivity=4)
-    edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    contact = np.bincount(edge, minlength=count)
-    outside = contact > OUTSIDE_CONTACT * np.sqrt(stats[:, cv2.CC_STAT_AREA])
-    outside[0] = False
-    return select(labels, outside)
-
-
-def _enclosed_air(view: _Slice) -> list[Component]:
+def _enclosed_air(view: View) -> list[Component]:
     """Pieces of air whose rim is body: not the hollow of a table, not air under a blanket."""
     min_area = MIN_LUNG * float(view.body.sum())
     hull = convex_hull(view.body)
     enclosed = []
     for piece in components(view.air & (1 - view.outside), min_area=min_area):
-        rim = dilate_disk(piece.mask, 3) & (1 - piece.mask) & (1 - view.air[piece.window])
+        rim = dilate_disk(piece.mask, 2) & (1 - piece.mask) & (1 - view.air[piece.window])
         inside = (piece.mask & hull[piece.window]).sum() / piece.area
         if inside > 0.8 and (rim & view.body[piece.window]).sum() > ENCLOSED * rim.sum():
             enclosed.append(piece)
     return enclosed
 
 
-def _is_other_air(view: _Slice, piece: Component, body_area: float) -> bool:
+def _is_other_air(view: View, piece: Component, body_area: float) -> bool:
     """Whether enclosed air is trachea, or gas in stomach or bowel."""
     central = abs(piece.center_x - view.center[0]) < 0.1 * view.width
     if central and piece.area < 0.02 * body_area and piece.rectangle_fraction > 0.45:
         return True
-    if not view.air_is_known:
+    if piece.center_y > view.center[1]:
         return False
     depth = view.depth(float(np.median(view.grey[piece.window][piece.mask > 0])))
     for share, least_depth in GAS:
@@ -220,14 +119,14 @@ def _is_other_air(view: _Slice, piece: Component, body_area: float) -> bool:
     return False
 
 
-def _airways(view: _Slice, aerated: Mask, body_area: float) -> Mask:
+def _airways(view: View, aerated: Mask, body_area: float) -> Mask:
     """Main bronchi and trachea where they open into a lung: dark, central, with a wall."""
     radius = 0.008 * body_area**0.5
     lung_grey = float(np.median(view.grey[aerated > 0]))
     dark = (view.grey < lung_grey - 0.6 * (lung_grey - view.air_grey)).astype(np.uint8)
     airways = np.zeros_like(aerated)
     for piece in components(open_disk(dark & aerated, radius), min_area=0.0004 * body_area):
-        rim = dilate_disk(piece.mask, 4) & (1 - piece.mask)
+        rim = dilate_disk(piece.mask, 2) & (1 - piece.mask)
         wall = (rim & (1 - view.air[piece.window])).sum() / rim.sum()
         central = abs(piece.center_x - view.center[0]) < 0.14 * view.width
         if central and wall > 0.3 and piece.area < 0.02 * body_area:
@@ -235,15 +134,15 @@ def _airways(view: _Slice, aerated: Mask, body_area: float) -> Mask:
     return airways
 
 
-def _with_soaked(view: _Slice, aerated: Mask, airways: Mask, scale: float) -> Mask:
+def _with_soaked(view: View, aerated: Mask, airways: Mask, scale: float) -> Mask:
     """Aerated lung together with the half-aerated lung that it touches."""
     limit = view.tissue_grey - SOAKED_DEPTH * (view.tissue_grey - view.air_grey)
     near = cv2.distanceTransform(1 - aerated, cv2.DIST_L2, 3) < SOAKED_REACH * scale
     soaked = ((view.grey < limit) & near).astype(np.uint8) & (1 - view.outside) & (1 - airways)
-    return touching(open_disk(soaked, 2) | aerated, aerated)
+    return touching(open_disk(soaked, 1) | aerated, aerated)
 
 
-def _left_and_right(view: _Slice, aerated: Mask) -> tuple[Mask, Mask]:
+def _left_and_right(view: View, aerated: Mask) -> tuple[Mask, Mask]:
     """The lung on the picture's left and the one on its right; joined lungs are cut apart."""
     left, right = np.zeros_like(aerated), np.zeros_like(aerated)
     middle, reach = view.center[0], 0.12 * view.width

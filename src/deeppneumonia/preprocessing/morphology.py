@@ -17,6 +17,7 @@ class Component:
     label: int
     area: int
     center_x: float
+    center_y: float
     left: int
     right: int
     rectangle_fraction: float
@@ -121,6 +122,7 @@ def components(mask: Mask, *, min_area: float, margin: int = 4) -> list[Componen
                 label=label,
                 area=area,
                 center_x=float(centers[label, 0]),
+                center_y=float(centers[label, 1]),
                 left=left,
                 right=left + width,
                 rectangle_fraction=area / (width * height),
