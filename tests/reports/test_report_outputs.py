@@ -185,7 +185,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from deeppneumonia.domain import ModelIdentity, PatientDiagnosis, Status
-from deeppneumonia.reports import ReportContext, write_outputs
+from deeppneumonia.reports import ReportContext, dicom, write_outputs
 answer = PatientDiagnosis(
     status=Status.REFUSED, reasons=("No study.",), probabilities={}, diagnosis=None, slices=(),
     key_slices=(), flags=(), quality={}, model=ModelIdentity("drenet", "00"),

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from deeppneumonia.domain import (
@@ -157,13 +158,14 @@ def _impression(diagnosis: PatientDiagnosis) -> Impression:
     lead = f"{title_of(lines[0].label)} is {lines[0].words} ({lines[0].percent})"
     if diagnosis.status is Status.INDETERMINATE:
         return Impression(
-            "No diagnosis: the answers lie too close",
+            "No single diagnosis",
             (
                 "The model does not commit itself; the probabilities below are shown for "
                 "orientation and are no answer.",
             ),
             diagnosis.reasons,
-            lines,
+            # No "very likely" beside a number that is not to be trusted.
+            tuple(replace(line, words="") for line in lines),
         )
     return Impression(
         f"{lines[0].title}: {lines[0].words}",

@@ -50,7 +50,7 @@ class ProbabilityLine:
     probability: float
     percent: str
     words: str
-    """On the verbal scale."""
+    """On the verbal scale; empty where the number is not to be leaned on."""
 
 
 @dataclass(frozen=True, slots=True)
