@@ -168,6 +168,13 @@ def test_manifests_named_by_roundabout_paths_are_joined(
     ]
 
 
+def test_a_single_manifest_with_sites_is_joined_to_itself(tmp_path: Path) -> None:
+    path = written(tmp_path, "path,patient_id,label,site\n\na.png,1,covid,wuhan\n")
+    manifest = read_manifest(path)
+    assert join_manifests([manifest]) == manifest
+    assert manifest.rows[0].line == 3
+
+
 def test_joined_manifests_of_one_site_share_their_people(tmp_path: Path) -> None:
     text = "path,patient_id,label,site\n{}.png,1,covid,wuhan\n"
     first = written(tmp_path, text.format("a"), "first.csv")

@@ -116,53 +116,42 @@ def join_manifests(manifests: Sequence[Manifest]) -> Manifest:
 
     Rows without a site get the name of their manifest's folder. A patient id that two manifests
     use for different sites stands for two people: it then becomes `site/patient_id`. Lines are
-    numbered anew, as `write_manifest` would write them.
+    numbered anew, as `write_manifest` would write them; those of a single manifest stay.
 
     Raises:
         ManifestError: if rows of the manifests contradict each other, or none is given.
     """
     if not manifests:
         raise ManifestError("There is no manifest to join: name one at least.")
-    folder = Path(os.path.commonpath([manifest.folder.resolve() for manifest in manifests]))
     sited = [_with_sites(manifest) for manifest in manifests]
+    if len(sited) == 1:
+        return sited[0]
+    folder = Path(os.path.commonpath([manifest.folder.resolve() for manifest in sited]))
     clashing = _clashing_patients(sited)
-    rows = tuple(
-        replace(
-            row,
-            line=line,
-            patient_id=f"{home}/{row.patient_id}" if home else row.patient_id,
-            path=rebase(row.path, manifest.folder, folder),
-            lung_mask=rebase(row.lung_mask, manifest.folder, folder),
-            lesion_mask=rebase(row.lesion_mask, manifest.folder, folder),
-        )
-        for line, (manifest, row, home) in enumerate(
-            (
-                (manifest, row, _home(manifest, row) if row.patient_id in clashing else "")
-                for manifest in sited
-                for row in manifest.rows
-            ),
-            start=2,
-        )
-    )
+    moved = [
+        replace(row, patient_id=_unique_id(manifest, row, clashing))
+        for manifest in sited
+        for row in moved_rows(manifest, folder)
+    ]
+    rows = tuple(replace(row, line=line) for line, row in enumerate(moved, start=2))
     check_contradictions(rows)
     return Manifest(rows, folder, hashlib.sha256(to_csv(rows)).hexdigest())
 
 
-def rebase(path: str, old: Path, new: Path) -> str:
-    """A path relative to `old`, written relative to `new`; blank stays blank.
+def moved_rows(manifest: Manifest, folder: Path) -> Iterable[ManifestRow]:
+    """The rows with their paths relative to another folder.
 
     Raises:
-        ManifestError: if it does not lie in or below `new`.
+        ManifestError: if a file does not lie in or below that folder.
     """
-    if not path:
-        return ""
-    try:
-        return (old.resolve() / path).relative_to(new.resolve()).as_posix()
-    except ValueError as error:
-        raise ManifestError(
-            f"{path!r} does not lie below the folder that the paths shall be relative to; "
-            "write the manifest beside the data or above them, or name the folder of the data."
-        ) from error
+    old, new = manifest.folder.resolve(), folder.resolve()
+    for row in manifest.rows:
+        yield replace(
+            row,
+            path=_rebased(row.path, old, new),
+            lung_mask=_rebased(row.lung_mask, old, new),
+            lesion_mask=_rebased(row.lesion_mask, old, new),
+        )
 
 
 def to_csv(rows: Sequence[ManifestRow]) -> bytes:
@@ -183,7 +172,21 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
+def _rebased(path: str, old: Path, new: Path) -> str:
+    if not path:
+        return ""
+    try:
+        return (old / path).relative_to(new).as_posix()
+    except ValueError as error:
+        raise ManifestError(
+            f"{path!r} does not lie below the folder that the paths shall be relative to; "
+            "write the manifest beside the data or above them, or name the folder of the data."
+        ) from error
+
+
 def _with_sites(manifest: Manifest) -> Manifest:
+    if all(row.site for row in manifest.rows):
+        return manifest
     folder_name = manifest.folder.resolve().name
     return manifest.with_rows(replace(row, site=row.site or folder_name) for row in manifest.rows)
 
@@ -191,6 +194,12 @@ def _with_sites(manifest: Manifest) -> Manifest:
 def _home(manifest: Manifest, row: ManifestRow) -> str:
     """The one site that a patient is named after, even when scanned at two of them."""
     return min(other.site for other in manifest.patients[row.patient_id])
+
+
+def _unique_id(manifest: Manifest, row: ManifestRow, clashing: set[str]) -> str:
+    if row.patient_id not in clashing:
+        return row.patient_id
+    return f"{_home(manifest, row)}/{row.patient_id}"
 
 
 def _clashing_patients(manifests: Sequence[Manifest]) -> set[str]:

@@ -14,7 +14,7 @@ from deeppneumonia.datasets.manifest import (
     Manifest,
     ManifestRow,
     check_contradictions,
-    rebase,
+    moved_rows,
     to_csv,
 )
 from deeppneumonia.errors import ManifestError
@@ -66,19 +66,10 @@ def write_manifest(manifest: Manifest, path: Path, *, folder: Path | None = None
         ManifestError: if a file does not lie in or below that folder.
     """
     folder = folder or path.parent
-    rows = manifest.with_rows(
-        replace(
-            row,
-            line=line,
-            path=rebase(row.path, manifest.folder, folder),
-            lung_mask=rebase(row.lung_mask, manifest.folder, folder),
-            lesion_mask=rebase(row.lesion_mask, manifest.folder, folder),
-        )
-        for line, row in enumerate(manifest.rows, start=2)
-    )
-    moved = replace(rows, folder=folder)
+    rows = enumerate(moved_rows(manifest, folder), start=2)
+    moved = manifest.with_rows(replace(row, line=line) for line, row in rows)
     write_whole(path, to_csv(moved.rows))
-    return moved
+    return replace(moved, folder=folder)
 
 
 def _content_of(path: Path) -> bytes:
