@@ -42,7 +42,7 @@ class LobarPneumonia:
         return cls(
             lobe=lobe,
             center=point_of(inside.anatomy[rng.choice(len(weight), p=weight / weight.sum())]),
-            radius_mm=rng.uniform(52, 95),
+            radius_mm=rng.uniform(60, 96),
             hu=rng.uniform(10, 45),
             fluid_mm=rng.uniform(6, 20) if rng.random() < 0.4 else 0.0,
         )

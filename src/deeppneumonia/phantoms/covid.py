@@ -97,7 +97,7 @@ def _patch(points: LungPoints, severity: float, rng: np.random.Generator) -> Pat
     """A patch round a point that was drawn with the weights of where this disease sits."""
     x, y, z = points.anatomy.T
     peripheral = np.exp(-cavity_depth(x, y, z) / 7)
-    low_and_behind = np.exp(-(z - 60) / 110) * np.exp(y / 55)
+    low_and_behind = np.exp(-(z - 60) / 70) * np.exp(y / 55)
     weight = peripheral * low_and_behind
     center = points.anatomy[rng.choice(len(weight), p=weight / weight.sum())]
     steps = center + np.concatenate([np.zeros((1, 3)), 2 * np.eye(3)])

@@ -18,6 +18,9 @@ RESCALE_INTERCEPT_HU = -1024
 LUNG_WINDOW_HU = (-600.0, 1500.0)
 """(centre, width) of the pictures that `write_png` makes."""
 
+WRITER_UID = UID("2.25.98765432109876543210")
+"""Stands for this writer in the file meta information (PS3.7 D.3.3.2)."""
+
 COMMENT = "Synthetic phantom, no patient: for tests and demonstrations only"
 
 
@@ -53,7 +56,7 @@ def _ct_image(phantom: Phantom, hu: NDArray[np.int16], index: int, instance: int
     meta.MediaStorageSOPClassUID = CTImageStorage
     meta.MediaStorageSOPInstanceUID = _uid(phantom, f"slice {index}")
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = UID("2.25.98765432109876543210")
+    meta.ImplementationClassUID = WRITER_UID
     image = FileDataset("", Dataset(), file_meta=meta, preamble=b"\0" * 128)
     image.SOPClassUID = CTImageStorage
     image.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
