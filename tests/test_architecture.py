@@ -97,7 +97,8 @@ def test_nothing_is_unpickled() -> None:
     for file in FILES:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
-                assert file.name == "weights.py", f"{file.name} calls torch.load"
+                assert file.name == "weight_files.py", f"{file.name} calls torch.load"
                 assert "weights_only=True" in ast.unparse(node)
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                assert "pickle" not in ast.unparse(node), f"{file.name} imports pickle"
+            if isinstance(node, ast.Import | ast.ImportFrom) and "pickle" in ast.unparse(node):
+                # torch.load's own refusal has that type; catching it needs the name.
+                assert ast.unparse(node) == "from pickle import UnpicklingError", file.name

@@ -77,6 +77,7 @@ class SliceLoader:
             raise ValueError("slices_per_patient is for training: evaluation sees every slice")
         self.entries = tuple(entries)
         self.labels = np.array([classes.index(entry.label) for entry in self.entries], np.int64)
+        self._classes = len(classes)
         self._array_rows = [_array_row_of(entry) for entry in self.entries]
         self._pictures = cache.pictures
         self._batch_size = batch_size
@@ -88,8 +89,17 @@ class SliceLoader:
         for position, entry in enumerate(self.entries):
             self._of_patient[entry.patient_id].append(position)
 
+    @property
+    def class_counts(self) -> list[int]:
+        """Slices of each class in one pass."""
+        limit = self._slices_per_patient or len(self.entries)
+        counts = [0] * self._classes
+        for positions in self._of_patient.values():
+            counts[int(self.labels[positions[0]])] += min(limit, len(positions))
+        return counts
+
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, from 0, that the next pass is for."""
+        """Choose the epoch that the next pass is for."""
         self._epoch = epoch
 
     def __len__(self) -> int:

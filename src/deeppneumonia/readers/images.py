@@ -188,7 +188,8 @@ def _grey(picture: NDArray[Any], number: str) -> NDArray[np.uint8]:
     colours = picture[..., :3]
     if picture.shape[2] == 4 and picture[..., 3].min() < 255:
         raise StudyError(f"{number} is partly transparent: give plain grey slices.")
-    spread = colours.max(axis=2) - colours.min(axis=2)
+    blue, green, red = cv2.split(np.ascontiguousarray(colours))
+    spread = cv2.max(cv2.max(blue, green), red) - cv2.min(cv2.min(blue, green), red)
     if (spread > GREY_SPREAD).mean() > MAX_COLOUR_SHARE:
         raise StudyError(
             f"{number} is a colour picture, where grey CT slices are expected: "

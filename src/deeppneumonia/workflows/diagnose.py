@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from deeppneumonia.checkpoint import Checkpoint
 from deeppneumonia.domain import (
+    Diagnosis,
     KeySlice,
     LungSlice,
     ModelIdentity,
@@ -183,7 +184,9 @@ class Diagnoser:
             for lung_slice, prediction in zip(lung_slices, predictions, strict=True)
         }
         chosen = [by_index[key] for key in keys]
-        maps = self._heat_maps([lung_slice for lung_slice, _ in chosen], label)
+        shown = [lung_slice for lung_slice, _ in chosen]
+        # A map for "healthy" would show where nothing is: no map is drawn.
+        maps = [None] * len(shown) if label == Diagnosis.HEALTHY else self._heat_maps(shown, label)
         return tuple(
             KeySlice(
                 prediction=prediction,

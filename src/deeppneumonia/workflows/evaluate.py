@@ -126,6 +126,11 @@ def score_cache(cache: SliceCache, checkpoint: Checkpoint, *, device: str = "aut
     return Scored(cache.index, labels, probabilities)
 
 
+def _place(entry: SliceEntry) -> tuple[int, int | None]:
+    """Which slice it is, whatever became of it."""
+    return entry.line, entry.slice_index
+
+
 def _kept_rows(cache: SliceCache) -> tuple[list[int], list[int]]:
     """Positions in the index that have a picture, and where those pictures are."""
     found = [
@@ -147,9 +152,15 @@ def six_statistics(
     """
     raw = replace(checkpoint.metadata.preprocessing, fill=Fill.BLACK, intensity=Intensity.WINDOW)
     cache = build_cache(manifest, raw, folder)
-    statistics = np.full((len(cache.index), 6), np.nan)
-    kept, rows = _kept_rows(cache)
-    statistics[kept] = picture_statistics(cache.pictures[rows])
+    found = dict(
+        zip(
+            [_place(entry) for entry in cache.kept],
+            picture_statistics(cache.pictures[_kept_rows(cache)[1]]),
+            strict=True,
+        )
+    )
+    nothing = np.full(6, np.nan)
+    statistics = np.array([found.get(_place(entry), nothing) for entry in scored.entries])
     return six_statistics_cross_validated(
         statistics, scored.labels, scored.groups, classes=scored.probabilities.shape[1]
     )

@@ -1,6 +1,5 @@
 """The checkpoints that ship with the package, with their hashes: what `load("default")` means."""
 
-import os
 import shutil
 from dataclasses import dataclass
 from importlib.resources import files
@@ -10,6 +9,7 @@ from typing import Any
 from deeppneumonia.checkpoint import Checkpoint, load_checkpoint, read_metadata, sha256_of
 from deeppneumonia.errors import CheckpointError
 from deeppneumonia.files import replacing
+from deeppneumonia.models.weight_files import home_folder
 
 DEFAULT = "default"
 
@@ -28,15 +28,10 @@ class Release:
     def path(self) -> Path:
         """Where the file lies: in the installed package, or else in the home folder."""
         shipped = Path(str(files("deeppneumonia"))) / "release" / self.file
-        return shipped if shipped.is_file() else home() / "models" / self.file
+        return shipped if shipped.is_file() else home_folder() / "models" / self.file
 
 
 RELEASES: tuple[Release, ...] = ()
-
-
-def home() -> Path:
-    """Where imported models are kept: DEEPPNEUMONIA_HOME, or ~/.deeppneumonia."""
-    return Path(os.environ.get("DEEPPNEUMONIA_HOME") or Path.home() / ".deeppneumonia")
 
 
 def find_release(name: str) -> Release | None:
@@ -58,7 +53,7 @@ def open_checkpoint(name_or_path: str | Path | None = None) -> Checkpoint:
         return load_checkpoint(release.path, expected_sha256=release.sha256)
     if Path(name).suffix or Path(name).exists():
         return load_checkpoint(Path(name))
-    imported = home() / "models" / f"{name}.safetensors"
+    imported = home_folder() / "models" / f"{name}.safetensors"
     if imported.is_file():
         return load_checkpoint(imported)
     known = ", ".join([DEFAULT, *(release.name for release in RELEASES)])
@@ -91,7 +86,7 @@ def import_checkpoint(file: Path) -> Path:
         CheckpointError: if it is no checkpoint, or another of that name is already there.
     """
     load_checkpoint(file)
-    target = home() / "models" / file.name
+    target = home_folder() / "models" / file.name
     if target.exists() and sha256_of(target) != sha256_of(file):
         raise CheckpointError(
             f"Another model named {file.name} is already imported: rename the new file first."

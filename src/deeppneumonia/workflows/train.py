@@ -1,5 +1,6 @@
 """A recipe in, a calibrated checkpoint out; the test patients are not touched."""
 
+import json
 import logging
 import subprocess
 from collections.abc import Callable, Sequence
@@ -32,6 +33,7 @@ from deeppneumonia.evaluation import (
     choose_confidence_threshold,
     fit_temperature,
 )
+from deeppneumonia.files import write_whole
 from deeppneumonia.inference import TorchEngine
 from deeppneumonia.inference.engines import choose_device
 from deeppneumonia.models import Network, StartWeights, create_model, load_start_weights
@@ -87,6 +89,7 @@ def train_recipe(
     write_manifest(manifest, out / "split.csv", folder=data)  # for `evaluate --split test`
     cache = build_cache(manifest, recipe.preprocessing, out.parent / "cache", progress)
     network, started = start_network(recipe, start)
+    _same_run(out / "run.json", manifest, recipe, started)
     network.to(choose_device(device))
     result = Trainer().fit(network, loaders_of(recipe, cache), recipe.training, out)
     metadata = calibrated(recipe, cache, network, device)
@@ -95,6 +98,28 @@ def train_recipe(
         path, network, _with_history(metadata, manifest, recipe, started, result)
     )
     return Trained(path, sha256, result.best_epoch, result.best_auc, patients_by_part(manifest))
+
+
+def _same_run(path: Path, manifest: Manifest, recipe: Recipe, started: StartWeights | None) -> None:
+    """Refuse to go on with other data, another recipe or other start weights than a run began with.
+
+    What training itself resumes from knows its own config, but not where pictures came from.
+    """
+    identity = json.dumps(
+        {
+            "manifest_sha256": manifest.sha256,
+            "preprocessing": recipe.preprocessing.to_dict(),
+            "start_sha256": started and started.sha256,
+            **recipe_name_and_numbers(recipe),
+        },
+        indent=2,
+    )
+    if path.exists() and path.read_text() != identity:
+        raise TrainingError(
+            f"{path.parent} holds a run with other data, another recipe or other start weights "
+            f"(see {path.name}): name another output folder, or take that one away."
+        )
+    write_whole(path, identity)
 
 
 def start_network(recipe: Recipe, start: str | None) -> tuple[Network, StartWeights | None]:
@@ -133,9 +158,8 @@ def loaders_of(recipe: Recipe, cache: SliceCache) -> Loaders:
             input_px=recipe.preprocessing.picture_px,
         )
 
-    return Loaders(
-        train=loader("train", is_training=True), validation=loader("validation", is_training=False)
-    )
+    train = loader("train", is_training=True)
+    return Loaders(train, loader("validation", is_training=False), train.class_counts)
 
 
 def calibrated(
