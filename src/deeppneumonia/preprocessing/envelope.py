@@ -9,6 +9,7 @@ from deeppneumonia.preprocessing.morphology import (
     close_disk,
     fill_holes,
     open_disk,
+    touching,
 )
 
 # Lengths are shares of the body's length scale, the square root of its area in the slice, so
@@ -22,7 +23,7 @@ COSTAL_DEPTH = 0.18
 COSTAL_WIDTH = 0.018
 """Narrower bridges are chance."""
 
-CHEST_RADIUS = 0.5
+CHEST_RADIUS = 0.33
 """Ribs bend at least as much as a circle of this radius."""
 
 SPINE_HALF_WIDTH = 0.09
@@ -31,7 +32,8 @@ SPINE_HALF_WIDTH = 0.09
 HOLE_AREA = 0.04
 """Share of the body's area up to which a hole in a lung is vessel, nodule or consolidation."""
 
-ANGLES = 360
+ANGLES = 720
+POLAR = cv2.INTER_NEAREST | cv2.WARP_FILL_OUTLIERS
 
 
 def cover_lung(aerated: Mask, *, center: tuple[float, float], body_area: float) -> Mask:
@@ -45,7 +47,8 @@ def cover_lung(aerated: Mask, *, center: tuple[float, float], body_area: float) 
     scale = body_area**0.5
     lung = fill_holes(close_disk(aerated, BAY_RADIUS * scale), HOLE_AREA * body_area)
     costal = open_disk(_costal_bays(lung, center, scale), COSTAL_WIDTH * scale / 2)
-    return fill_holes(close_disk(lung | costal, 1.5), HOLE_AREA * body_area / 4)
+    whole = touching(lung | costal, lung)
+    return fill_holes(close_disk(whole, 1.5), HOLE_AREA * body_area / 4)
 
 
 def _costal_bays(lung: Mask, center: tuple[float, float], scale: float) -> Mask:
@@ -60,14 +63,13 @@ def _costal_bays(lung: Mask, center: tuple[float, float], scale: float) -> Mask:
     radius = float(np.hypot(*lung.shape))
     size = (round(radius), ANGLES)
     rays, hull_rays = (
-        np.asarray(cv2.warpPolar(mask, size, center, radius, cv2.INTER_NEAREST), np.uint8)
+        np.asarray(cv2.warpPolar(mask, size, center, radius, POLAR), np.uint8)
         for mask in (lung, hull)
     )
     behind = _behind_the_last(rays) & hull_rays
     behind[behind.sum(axis=1) > COSTAL_DEPTH * scale] = 0
-    back = cv2.warpPolar(
-        behind, lung.shape[::-1], center, radius, cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    )
+    inverse = POLAR | cv2.WARP_INVERSE_MAP
+    back = cv2.warpPolar(behind, lung.shape[::-1], center, radius, inverse)
     return hull & np.asarray(back, np.uint8)
 
 

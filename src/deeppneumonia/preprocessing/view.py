@@ -24,6 +24,22 @@ VIEW_CENTER_HU, VIEW_WIDTH_HU = -400, 1400
 JPEG_NOISE = 3
 """Grey levels by which a uniform area of a JPEG picture may vary."""
 
+CORNERS = ([0, 0, -1, -1], [0, -1, 0, -1])
+"""Rows and columns of the four corners of a picture."""
+
+TIGHT_OUTSIDE = 0.05
+"""With a smaller share of air around it, a picture is cropped to the body: all tissue is body."""
+
+MIN_BODY = 0.05
+"""Least share of the slice for the body; less is an empty slice."""
+
+OUTSIDE_CONTACT = 2.0
+"""Air is outside when its contact with the edge exceeds this many times the root of its area; a
+lung that a tight crop has cut in half comes to 1.4."""
+
+CORNERS = ([0, 0, -1, -1], [0, -1, 0, -1])
+"""Rows and columns of the four corners of a picture."""
+
 TIGHT_OUTSIDE = 0.05
 """With a smaller share of air around it, a picture is cropped to the body: all tissue is body."""
 
@@ -56,11 +72,11 @@ class View:
 def look(pixels: NDArray[Any], unit: Unit) -> View | None:
     """Tell air, body and surroundings apart; None for a slice without a body."""
     if unit is Unit.HU:
-        grey, threshold = _searched(pixels), float(_searched(np.array([AIR_BELOW_HU]))[0])
+        grey = _at_working_size(_searched(pixels))
+        threshold = float(_searched(np.array([AIR_BELOW_HU]))[0])
     else:
-        grey = np.asarray(pixels, np.uint8)
+        grey = _at_working_size(np.asarray(pixels, np.uint8))
         threshold = _otsu(grey)
-    grey = _at_working_size(grey)
     air = (grey <= threshold).astype(np.uint8)
     outside = _outside(air)
     thick = open_disk(1 - air, 2.5)
@@ -97,7 +113,10 @@ def _searched(hu: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _otsu(grey: NDArray[np.uint8]) -> float:
     """The level between air and soft tissue; blank padding does not count."""
-    seen = grey[grey > _padding(grey)]
+    blank = (grey <= _padding(grey)).astype(np.uint8)
+    _, labels = cv2.connectedComponents(blank, connectivity=4)
+    at_corners = np.isin(labels, labels[CORNERS]) & (blank > 0)
+    seen = grey[~at_corners]
     if seen.size == 0:
         return 0.0
     threshold, _ = cv2.threshold(seen.reshape(-1, 1), 0, 255, cv2.THRESH_OTSU)
@@ -110,11 +129,12 @@ def _padding(grey: NDArray[np.uint8]) -> float:
 
 
 def _outside(air: Mask) -> Mask:
-    """Air that runs along the edge; a lung that a tight crop has cut touches it only shortly."""
+    """Air that holds a corner or runs along the edge; a lung cut by a crop does neither."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(air, connectivity=4)
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     contact = np.bincount(edge, minlength=count)
     outside = contact > OUTSIDE_CONTACT * np.sqrt(stats[:, cv2.CC_STAT_AREA])
+    outside[labels[CORNERS]] = True
     outside[0] = False
     return select(labels, outside)
 
