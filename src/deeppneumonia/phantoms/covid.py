@@ -7,6 +7,7 @@ ground-glass opacity, with or without fine reticulation (crazy paving) and parti
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deeppneumonia.phantoms.chest import cavity_depth
 from deeppneumonia.phantoms.lungs import LungPoints
@@ -63,8 +64,11 @@ class CovidPneumonia:
         """Choose patches among candidate points of both lungs."""
         severity = rng.uniform(0, 1)
         number = round(10 + 16 * severity)
-        sides = [points.where(points.anatomy[:, 0] * side > 0) for side in (-1, 1)]
-        patches = [_patch(sides[number_on % 2], severity, rng) for number_on in range(number)]
+        patches = []
+        for side, count in ((-1, number // 2), (1, number - number // 2)):
+            mine = points.where(points.anatomy[:, 0] * side > 0)
+            centers = _centers(mine, count, rng)
+            patches += [_patch(center, severity, rng) for center in centers]
         return cls(tuple(patches), rng.uniform(0, 1), rng.uniform(0, 0.8) * severity)
 
     def paint(self, hu: Field, plane: Plane, ragged: Field, fine: Field) -> Field:
@@ -93,13 +97,22 @@ class CovidPneumonia:
         return amount
 
 
-def _patch(points: LungPoints, severity: float, rng: np.random.Generator) -> Patch:
-    """A patch round a point that was drawn with the weights of where this disease sits."""
-    x, y, z = points.anatomy.T
-    peripheral = np.exp(-cavity_depth(x, y, z) / 7)
-    low_and_behind = np.exp(-(z - 60) / 70) * np.exp(y / 55)
-    weight = peripheral * low_and_behind
-    center = points.anatomy[rng.choice(len(weight), p=weight / weight.sum())]
+def _centers(points: LungPoints, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(count, 3): points chosen with the weights of where this disease sits.
+
+    The choice is systematic along z: the weights alone would let a mild case gather in one place.
+    """
+    anatomy = points.anatomy[np.argsort(points.anatomy[:, 2])]
+    x, y, z = anatomy.T
+    weight = np.exp(-cavity_depth(x, y, z) / 7 - (z - 60) / 70 + y / 55)
+    share = np.cumsum(weight) / weight.sum()
+    wanted = (np.arange(count) + rng.uniform(0, 1, count)) / count
+    chosen: NDArray[np.float64] = anatomy[np.searchsorted(share, wanted).clip(max=len(share) - 1)]
+    return chosen
+
+
+def _patch(center: NDArray[np.float64], severity: float, rng: np.random.Generator) -> Patch:
+    """A patch of random size and density that lies along the pleura nearest to `center` (3,)."""
     steps = center + np.concatenate([np.zeros((1, 3)), 2 * np.eye(3)])
     depths = cavity_depth(steps[:, 0], steps[:, 1], steps[:, 2])
     normal = depths[1:] - depths[0]
