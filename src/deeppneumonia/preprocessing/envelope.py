@@ -57,7 +57,7 @@ def _costal_bays(lung: Mask, center: tuple[float, float], scale: float) -> Mask:
     That side of a lung is convex, so a bay there is consolidation; on the other side it is heart
     or liver. Seen from the middle of the chest, the bay lies behind the last of the lung.
     """
-    hull = _bulging_hull(lung, CHEST_RADIUS * scale)
+    hull = _bulging_hull(lung, CHEST_RADIUS * scale, behind_y=center[1])
     spine = SPINE_HALF_WIDTH * scale
     hull[:, max(round(center[0] - spine), 0) : max(round(center[0] + spine), 0)] = 0
     radius = float(np.hypot(*lung.shape))
@@ -73,8 +73,11 @@ def _costal_bays(lung: Mask, center: tuple[float, float], scale: float) -> Mask:
     return hull & np.asarray(back, np.uint8)
 
 
-def _bulging_hull(lung: Mask, radius: float) -> Mask:
-    """The lung's convex hull with each edge bent outwards to an arc of this radius, as ribs are."""
+def _bulging_hull(lung: Mask, radius: float, *, behind_y: float) -> Mask:
+    """The lung's convex hull with edges bent outwards to arcs of this radius, as ribs are.
+
+    Only edges behind `behind_y`: in front, a long edge may span the flat back of the sternum.
+    """
     outlines, _ = cv2.findContours(lung, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     corners = cv2.convexHull(np.concatenate(outlines))[:, 0, :].astype(float)  # (n, 2) x, y
     edges = np.roll(corners, -1, axis=0) - corners
@@ -82,7 +85,7 @@ def _bulging_hull(lung: Mask, radius: float) -> Mask:
     outwards = np.stack([edges[:, 1], -edges[:, 0]], axis=1) / lengths
     middle = corners + edges / 2
     outwards *= np.sign(((middle - corners.mean(axis=0)) * outwards).sum(axis=1))[:, None]
-    rise = lengths**2 / (8 * radius)
+    rise = np.where(middle[:, 1:] > behind_y, lengths**2 / (8 * radius), 0)
     arcs = [corners] + [
         corners + share * edges + 4 * share * (1 - share) * rise * outwards
         for share in (0.25, 0.5, 0.75)

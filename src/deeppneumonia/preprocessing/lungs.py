@@ -39,9 +39,12 @@ ENCLOSED = 0.4
 """Least share of a piece of lung's tissue rim that belongs to the body."""
 
 # Depth of air: 0 is soft tissue, 1 the air around the patient; a lung lies between 0.6 and 0.95.
-GAS = ((0.01, 0.92), (0.03, 0.96), (0.12, 0.97))
-"""Pieces up to a share of the body that are deeper than this are gas in stomach or bowel, if in
-the front half of the body, where gas rises to."""
+SMALL_GAS_DEPTH, SMALL_GAS = 0.92, 0.01
+"""Pieces up to this share of the body are gas from this depth on; larger ones from
+`View.gas_depth` on. Both only in the front half of the body, where gas rises to."""
+
+MAX_GAS = 0.12
+"""Larger pieces are lung, however dark: an emphysema is darker than its window can tell."""
 
 SOAKED_DEPTH = 0.25
 """Least depth of half-aerated lung; fat (-100 HU) stays below 0.15."""
@@ -100,7 +103,7 @@ def _enclosed_air(view: View) -> list[Component]:
     for piece in components(view.air & (1 - view.outside), min_area=min_area):
         rim = dilate_disk(piece.mask, 2) & (1 - piece.mask) & (1 - view.air[piece.window])
         inside = (piece.mask & hull[piece.window]).sum() / piece.area
-        if inside > 0.8 and (rim & view.body[piece.window]).sum() > ENCLOSED * rim.sum():
+        if inside > 0.5 and (rim & view.body[piece.window]).sum() > ENCLOSED * rim.sum():
             enclosed.append(piece)
     return enclosed
 
@@ -113,10 +116,9 @@ def _is_other_air(view: View, piece: Component, body_area: float) -> bool:
     if piece.center_y > view.center[1]:
         return False
     depth = view.depth(float(np.median(view.grey[piece.window][piece.mask > 0])))
-    for share, least_depth in GAS:
-        if piece.area < share * body_area:
-            return depth > least_depth
-    return False
+    if piece.area < SMALL_GAS * body_area:
+        return depth > SMALL_GAS_DEPTH
+    return piece.area < MAX_GAS * body_area and depth > view.gas_depth
 
 
 def _airways(view: View, aerated: Mask, body_area: float) -> Mask:

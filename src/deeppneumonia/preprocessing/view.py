@@ -64,6 +64,9 @@ class View:
     air_grey: float
     """Level of air without lung; the level of the darkest lung where none is in the picture."""
 
+    gas_depth: float
+    """Depth from which air holds no lung: -958 HU; in a grey picture lung may look as deep."""
+
     def depth(self, grey: float) -> float:
         """Where a grey level lies between soft tissue (0) and air (1)."""
         return (self.tissue_grey - grey) / max(self.tissue_grey - self.air_grey, 1.0)
@@ -93,6 +96,7 @@ def look(pixels: NDArray[Any], unit: Unit) -> View | None:
         width=width,
         tissue_grey=float(np.median(grey[body > 0])),
         air_grey=_level_of_air(grey, air, outside, unit),
+        gas_depth=0.96 if unit is Unit.HU else 0.98,
     )
 
 
