@@ -7,7 +7,11 @@ from numpy.typing import NDArray
 from deeppneumonia.domain import PictureFrame
 from deeppneumonia.preprocessing.background import fill_background
 from deeppneumonia.preprocessing.config import Fill, Intensity, PreprocessConfig
+from deeppneumonia.preprocessing.morphology import disk
 from deeppneumonia.preprocessing.windowing import stretch_lung
+
+RIM_PX = 3
+"""Picture pixels trimmed off the lung: half chest wall, they would draw its outline in white."""
 
 
 def make_picture(
@@ -35,10 +39,8 @@ def make_picture(
         (px, px),
         interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
     )
-    mask = cv2.resize(
-        _cut(lung.astype(np.uint8), left, top, side), (px, px), interpolation=cv2.INTER_NEAREST
-    )
-    cut = np.where(mask > 0, np.maximum(picture, 1), 0).astype(np.uint8)
+    mask = _trimmed(cv2.resize(_cut(255 * lung.astype(np.uint8), left, top, side), (px, px)) > 127)
+    cut = np.where(mask, np.maximum(picture, 1), 0).astype(np.uint8)
     if config.fill is Fill.FILL:
         cut = fill_background(cut, copies=config.fill_copies)
     return cut, PictureFrame(side / px, left, top)
@@ -49,6 +51,13 @@ def _square_around(lung: NDArray[np.bool_]) -> tuple[int, int, int]:
     left, top, width, height = cv2.boundingRect(lung.astype(np.uint8))
     side = max(width, height)
     return left - (side - width) // 2, top - (side - height) // 2, side
+
+
+def _trimmed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask without its rim; as it was if nothing else would be left."""
+    inside = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    trimmed = cv2.erode(inside, disk(RIM_PX))[1:-1, 1:-1] > 0
+    return trimmed if trimmed.any() else mask
 
 
 def _cut(pixels: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np.uint8]:
