@@ -243,7 +243,8 @@ def _unusable(volume: Volume, found: Examination) -> tuple[str, ...]:
 
 def _quality(volume: Volume, found: Examination) -> dict[str, object]:
     """The facts about a study that go into its record; nothing in them names a person."""
-    quality: dict[str, object] = {"unit": str(volume.unit), **found.facts}
+    quality: dict[str, object] = {**found.facts, "unit": str(volume.unit)}
+    del quality["slices_dropped"]  # `dropped` below says the same in a form with names
     if volume.study is not None:
         quality["format"] = str(volume.study.kind)
         quality["study_uid"] = volume.study.uid

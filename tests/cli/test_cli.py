@@ -1,0 +1,78 @@
+"""The command line as a person meets it: help, exit codes, data on stdout, remarks on stderr."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from deeppneumonia.cli import app
+
+COMMANDS = (
+    "diagnose", "prepare", "split", "train", "evaluate", "phantom", "models", "doctor", "info",
+)  # fmt: skip
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "deeppneumonia", *arguments], capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_teaches_how_to_use_it(command: str) -> None:
+    shown = CliRunner().invoke(app, [command, "--help"])
+    assert shown.exit_code == 0
+    assert "Usage" in shown.output
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["info"], ["diagnose", "--help"]])
+def test_help_and_info_load_no_torch(arguments: list[str]) -> None:
+    program = (
+        "import sys; sys.argv = ['deeppneumonia', *sys.argv[1:]]\n"
+        "from deeppneumonia.cli import main\n"
+        "try: main()\n"
+        "finally: print('torch' in sys.modules, file=sys.stderr)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True
+    )
+    assert ran.stderr.strip().endswith("False"), ran.stderr
+
+
+def test_info_is_data_when_asked() -> None:
+    shown = CliRunner().invoke(app, ["info", "--json"])
+    assert json.loads(shown.stdout)["intended_use"] == "research software, not a medical device"
+
+
+def test_a_wrong_option_is_a_usage_error() -> None:
+    assert run("diagnose", "--colour", "red").returncode == 2
+
+
+def test_a_missing_checkpoint_is_one_line_and_exit_code_3(tmp_path: Path) -> None:
+    ran = run("diagnose", str(tmp_path), "--checkpoint", str(tmp_path / "none.safetensors"))
+    assert ran.returncode == 3
+    assert ran.stdout == "" and len(ran.stderr.strip().splitlines()) == 1
+
+
+def test_a_manifest_line_that_points_nowhere_is_named(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path,patient_id,label\nhere.png,p1,covid\n")
+    ran = run("split", str(manifest), "--out", str(tmp_path / "split.csv"))
+    assert ran.returncode == 3
+    assert "2" in ran.stderr and not (tmp_path / "split.csv").exists()
+
+
+def test_a_manifest_without_patient_ids_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path,label\na.png,covid\n")
+    ran = run("split", str(manifest), "--out", str(tmp_path / "split.csv"))
+    assert ran.returncode == 3 and "patient_id" in ran.stderr
+
+
+def test_a_renaming_without_equals_sign_is_explained(tmp_path: Path) -> None:
+    ran = run("evaluate", "-m", "m.csv", "-o", str(tmp_path / "out"), "--map", "cap")
+    assert ran.returncode == 3 and "old=new" in ran.stderr

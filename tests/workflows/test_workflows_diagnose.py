@@ -1,0 +1,114 @@
+"""One study in, one diagnosis out: whatever the way in, the same numbers."""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from deeppneumonia.domain import Status
+from deeppneumonia.phantoms import PhantomConfig, make_phantom, write_nifti
+from deeppneumonia.workflows.diagnose import Diagnoser
+from deeppneumonia.workflows.report import write_reading
+
+
+@pytest.fixture(scope="module")
+def diagnoser(checkpoint: Path) -> Diagnoser:
+    return Diagnoser.load(checkpoint, device="cpu")
+
+
+def test_a_phantom_is_diagnosed_with_key_slices_and_its_series(
+    diagnoser: Diagnoser, dicom_study: Path
+) -> None:
+    diagnosis = diagnoser.diagnose(dicom_study)
+    assert diagnosis.status is Status.DIAGNOSED
+    assert sum(diagnosis.probabilities.values()) == pytest.approx(1)
+    assert 1 <= len(diagnosis.key_slices) <= 3
+    assert diagnosis.quality["unit"] == "HU"
+    assert diagnosis.quality["series_chosen_because"]
+
+
+def test_file_names_and_zip_change_no_number(
+    diagnoser: Diagnoser, dicom_study: Path, tmp_path: Path
+) -> None:
+    expected = diagnoser.diagnose(dicom_study).probabilities
+    renamed = tmp_path / "renamed" / "deeper"
+    renamed.mkdir(parents=True)
+    for number, file in enumerate(sorted(dicom_study.iterdir(), reverse=True)):
+        shutil.copy(file, renamed / f"IM{number:04d}")
+    packed = tmp_path / "study.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in dicom_study.iterdir():
+            archive.write(file, f"a/b/{file.name}")
+    for path in (tmp_path / "renamed", packed):
+        # 1e-6: the same pixels go through the same float32 operations.
+        assert diagnoser.diagnose(path).probabilities == pytest.approx(expected, abs=1e-6)
+
+
+def test_nifti_of_the_same_scan_gives_the_same_numbers(
+    diagnoser: Diagnoser, dicom_study: Path, tmp_path: Path
+) -> None:
+    phantom = make_phantom(PhantomConfig(label="covid", seed=7, shape=(12, 128, 128)))
+    nifti = write_nifti(phantom, tmp_path / "same.nii.gz")
+    expected = diagnoser.diagnose(dicom_study).probabilities
+    assert diagnoser.diagnose(nifti).probabilities == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_reading_becomes_all_of_its_files(
+    diagnoser: Diagnoser, dicom_study: Path, tmp_path: Path
+) -> None:
+    reading = diagnoser.read(dicom_study)
+    write_reading(reading, diagnoser.checkpoint, tmp_path / "out")
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    assert {"result.json", "report.html", "report.pdf", "key_1.png", "sr.dcm", "seg.dcm"} <= names
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["probabilities"] == pytest.approx(reading.diagnosis.probabilities, abs=1e-6)
+
+
+def test_no_boxes_and_no_heat_for_a_healthy_answer(diagnoser: Diagnoser, dicom_study: Path) -> None:
+    reading = diagnoser.read(dicom_study)
+    leading = max(reading.diagnosis.probabilities, key=reading.diagnosis.probabilities.__getitem__)
+    assert all((key.saliency is None) == (leading == "healthy") for key in reading.key_slices)
+
+
+@pytest.mark.parametrize("what", ["nothing", "text", "one_slice", "missing"])
+def test_what_is_no_study_is_refused_with_a_reason_and_no_number(
+    what: str, diagnoser: Diagnoser, dicom_study: Path, tmp_path: Path
+) -> None:
+    study = tmp_path / "study"
+    if what != "missing":
+        study.mkdir()
+    if what == "text":
+        (study / "notes.txt").write_text("no images here")
+    if what == "one_slice":
+        shutil.copy(next(dicom_study.iterdir()), study)
+    diagnosis = diagnoser.diagnose(study)
+    assert diagnosis.status is Status.REFUSED
+    assert diagnosis.reasons and not diagnosis.probabilities and diagnosis.diagnosis is None
+
+
+def test_the_command_line_gives_the_numbers_of_python(
+    diagnoser: Diagnoser, checkpoint: Path, dicom_study: Path
+) -> None:
+    command = ["diagnose", str(dicom_study), "--checkpoint", str(checkpoint), "--json"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "deeppneumonia", *command], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    printed = json.loads(ran.stdout)
+    expected = diagnoser.diagnose(dicom_study)
+    assert printed["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
+    assert printed["key_slices"] == list(expected.key_slices)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("patient", ["P001", "cap001", "normal001"])
+def test_real_dicom_patients_get_an_answer_from_real_lungs(
+    patient: str, diagnoser: Diagnoser, real_data: Path
+) -> None:
+    diagnosis = diagnoser.diagnose(real_data / "covid_ct_md" / "dicom" / patient)
+    assert diagnosis.status is Status.DIAGNOSED
+    assert 2000 < float(str(diagnosis.quality["lung_volume_ml"])) < 8000

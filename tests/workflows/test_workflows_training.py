@@ -1,0 +1,170 @@
+"""From a recipe to a checkpoint to its scores, on small phantoms."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from deeppneumonia.checkpoint import read_metadata
+from deeppneumonia.errors import ConfigError, ManifestError, TrainingError
+from deeppneumonia.workflows.evaluate import evaluate_manifests
+from deeppneumonia.workflows.prepare import split_manifest
+from deeppneumonia.workflows.recipes import Recipe, read_recipe, recipe_from
+from deeppneumonia.workflows.train import train_recipe
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def small(**training: object) -> Recipe:
+    return recipe_from(
+        {
+            "name": "small",
+            "model": "resnet18",
+            "classes": ["covid", "bacterial", "healthy"],
+            "data": {
+                "manifests": ["phantoms/manifest.csv"],
+                "fractions": [0.5, 0.25, 0.25],
+                "slices_per_patient": 2,
+            },
+            "preprocessing": {"picture_px": 64},
+            "training": {"epochs": 1, "max_steps_per_epoch": 1, **training},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def run(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "small"
+    train_recipe(small(), cohort.parent, out, device="cpu")
+    return out
+
+
+def test_a_run_leaves_everything_that_a_result_depends_on(run: Path) -> None:
+    names = {file.name for file in run.iterdir()}
+    expected = {"checkpoint.safetensors", "history.csv", "learning_curve.png", "split.csv"}
+    assert expected <= names
+    metadata = read_metadata(run / "checkpoint.safetensors")
+    assert metadata.provenance["recipe"]["name"] == "small"
+    assert metadata.provenance["patients"]["train"] == {"bacterial": 2, "covid": 2, "healthy": 2}
+    assert metadata.temperature > 0
+
+
+def test_a_run_is_not_continued_with_another_recipe(run: Path, cohort: Path) -> None:
+    with pytest.raises(TrainingError, match="another recipe"):
+        train_recipe(small(epochs=2), cohort.parent, run, device="cpu")
+
+
+def test_evaluation_scores_the_split_beside_six_statistics(
+    run: Path, cohort: Path, tmp_path: Path
+) -> None:
+    metrics = evaluate_manifests(
+        run / "checkpoint.safetensors",
+        [run / "split.csv"],
+        tmp_path,
+        data=cohort.parent,
+        split="train",
+    )
+    assert metrics["counts"]["patient"] == {"covid": 2, "bacterial": 2, "healthy": 2}
+    assert {"value", "low", "high"} == set(metrics["patient"]["auc"])
+    assert "six_statistics" in metrics["baselines"]
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
+    with (tmp_path / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["patient_id", "label", "covid", "bacterial", "healthy"]
+    assert len(rows) == 6
+    assert (tmp_path / "roc_patient.png").is_file()
+
+
+def test_a_patient_without_lungs_stays_in_the_tables_with_blank_cells(
+    run: Path, cohort: Path, tmp_path: Path
+) -> None:
+    import cv2
+    import numpy as np
+
+    folder = tmp_path / "data"
+    (folder / "empty").mkdir(parents=True)
+    for number in range(4):
+        cv2.imwrite(str(folder / "empty" / f"{number}.png"), np.zeros((128, 128), np.uint8))
+    for name in ("PHANTOM-covid-0", "PHANTOM-bacterial-1"):
+        (folder / name).symlink_to(cohort / name, target_is_directory=True)
+    manifest = folder / "manifest.csv"
+    manifest.write_text(
+        "path,patient_id,label\nempty,nobody,covid\n"
+        "PHANTOM-covid-0,a,covid\nPHANTOM-bacterial-1,b,bacterial\n"
+    )
+    metrics = evaluate_manifests(run / "checkpoint.safetensors", [manifest], tmp_path / "out")
+    coverage = metrics["coverage"]["patient"]
+    assert (coverage["answered"], coverage["total"]) == (2, 3)
+    assert metrics["renormalised"] is True and metrics["classes"] == ["covid", "bacterial"]
+    text = (tmp_path / "out" / "predictions.csv").read_text()
+    assert "nobody,covid,,\n" in text
+
+
+def test_labels_that_the_checkpoint_does_not_know_are_named(
+    run: Path, cohort: Path, tmp_path: Path
+) -> None:
+    manifest = cohort / "renamed.csv"
+    manifest.write_text((cohort / "manifest.csv").read_text().replace(",bacterial,", ",cap,"))
+    with pytest.raises(ManifestError, match=r"labels cap, .*--map cap="):
+        evaluate_manifests(run / "checkpoint.safetensors", [manifest], tmp_path)
+
+
+def test_a_split_is_by_patient_60_10_30(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    lines = ["path,patient_id,label"]
+    for number in range(40):
+        name = f"{number}.png"
+        (tmp_path / name).write_bytes(b"")
+        lines.append(f"{name},p{number // 2},{'covid' if number % 4 < 2 else 'healthy'}")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n")
+    counts = split_manifest(tmp_path / "manifest.csv", tmp_path / "split.csv", seed=0)
+    assert counts == {
+        "train": {"covid": 6, "healthy": 6},
+        "validation": {"covid": 1, "healthy": 1},
+        "test": {"covid": 3, "healthy": 3},
+    }
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_recipe_can_be_read(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert recipe.training.epochs >= 1 and recipe.data.manifests
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_recipe_runs_for_one_step(path: Path, cohort: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    recipe = read_recipe(path)
+    one_step = replace(
+        recipe,
+        data=replace(
+            recipe.data, manifests=("phantoms/manifest.csv",), fractions=(0.5, 0.25, 0.25),
+            slices_per_patient=1,
+        ),
+        preprocessing=replace(recipe.preprocessing, slices=1),
+        training=replace(
+            recipe.training, epochs=1, warmup_epochs=0, max_steps_per_epoch=1, batch_size=2
+        ),
+    )  # fmt: skip
+    trained = train_recipe(one_step, cohort.parent, tmp_path / "run", device="cpu")
+    assert read_metadata(trained.checkpoint).model == recipe.model
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"colour": 1}, "unknown entries"),
+        ({"classes": ["covid"]}, "two labels or more"),
+        ({"training": {"epoks": 1}}, "epoks"),
+        ({"data": {"manifest": ["a.csv"]}}, "manifest"),
+    ],
+)
+def test_a_recipe_with_a_mistake_is_refused_by_name(change: dict, message: str) -> None:
+    table = {
+        "name": "x", "model": "resnet18", "classes": ["a", "b"], "data": {"manifests": ["m.csv"]},
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match=message):
+        recipe_from(table | change)
