@@ -219,3 +219,12 @@ def test_offline_the_message_says_which_file_to_bring_and_where_to_put_it(tmp_pa
     with pytest.raises(WeightsError, match=f"Bring {official.url} .* put it at {place}"):
         fetch_official(official, tmp_path)
     assert not place.exists()
+
+
+def test_a_scale_under_a_prefix_is_found_too(tmp_path: Path) -> None:
+    start = create_model("resnet18", 2)
+    start.set_pixel_scale((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
+    file = tmp_path / "state.safetensors"
+    save_file({f"weights/{key}": value for key, value in start.state_dict().items()}, file)
+    loaded = load_start_weights(create_model("resnet18", 2), file)
+    assert loaded.pixel_std == pytest.approx((1.0, 2.0, 3.0))

@@ -173,8 +173,14 @@ def shape_of(tensors: Mapping[str, Tensor], key: str) -> str:
 
 
 def pixel_scale_of(found: Mapping[str, Tensor], sha256: str) -> PixelScale:
-    """The scale that the file states or is known for, else ImageNet's."""
-    if all(key in found for key in PIXEL_SCALE_KEYS):
-        mean, std = (tuple(found[key].float().flatten().tolist()) for key in PIXEL_SCALE_KEYS)
+    """The scale that the file states, under whatever prefix, or is known for, else ImageNet's."""
+    stated = [
+        next((found[key] for key in found if re.search(rf"(^|\W){name}$", key)), None)
+        for name in PIXEL_SCALE_KEYS
+    ]
+    if all(value is not None for value in stated):
+        mean, std = (
+            tuple(value.float().flatten().tolist()) for value in stated if value is not None
+        )
         return mean, std
     return PIXEL_SCALES.get(sha256, IMAGENET_SCALE)
