@@ -11,6 +11,10 @@ from deeppneumonia.domain import Diagnosis, SlicePrediction
 
 KEY_SLICES = 3
 
+SMALLEST_PROBABILITY = 1e-7
+"""Below what a float32 softmax can tell from 0; the same as in `evaluation.calibration`, where
+temperatures are fitted, or a very sure patient would get another answer than was scored."""
+
 
 def mean_probabilities(slices: Sequence[SlicePrediction]) -> dict[str, float]:
     """The arithmetic mean over slices, label by label; ValueError when there is no slice."""
@@ -28,8 +32,7 @@ def calibrate(probabilities: Mapping[str, float], temperature: float) -> dict[st
     >>> {k: round(v, 3) for k, v in calibrate({"covid": 0.9, "healthy": 0.1}, 2.0).items()}
     {'covid': 0.75, 'healthy': 0.25}
     """
-    # 1e-12: below what float32 softmax resolves, so only an exact 0 is lifted.
-    logs = np.log(np.maximum(list(probabilities.values()), 1e-12)) / temperature
+    logs = np.log(np.maximum(list(probabilities.values()), SMALLEST_PROBABILITY)) / temperature
     powers = np.exp(logs - logs.max())
     return dict(zip(probabilities, (powers / powers.sum()).tolist(), strict=True))
 
