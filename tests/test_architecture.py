@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": GROUND | {"workflows", "reports"},
     "server": GROUND | {"workflows", "reports"},
     "__init__": GROUND | {"readers", "preprocessing", "workflows"},
+    "__main__": {"cli"},
 }
 
 
