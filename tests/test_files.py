@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deeppneumonia.files import replacing, write_whole
+from deeppneumonia.files import replacing, sha256_of, write_whole
 
 
 def test_text_and_bytes_are_written(tmp_path: Path) -> None:
@@ -20,3 +20,11 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> 
         raise RuntimeError
     assert target.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_file_is_known_by_the_sha256_of_its_bytes(tmp_path: Path) -> None:
+    write_whole(tmp_path / "abc", "abc")
+    # FIPS 180-2, appendix B.1
+    assert sha256_of(tmp_path / "abc") == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )

@@ -1,6 +1,5 @@
 """One safetensors file that holds a network and everything that is needed to use it right."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,7 +12,7 @@ from safetensors.torch import save_file
 
 from deeppneumonia.domain import ClassSet
 from deeppneumonia.errors import CheckpointError, ConfigError
-from deeppneumonia.files import replacing
+from deeppneumonia.files import replacing, sha256_of
 from deeppneumonia.models import Network, create_model
 from deeppneumonia.preprocessing import PreprocessConfig
 
@@ -132,12 +131,6 @@ def load_checkpoint(path: Path, *, expected_sha256: str | None = None) -> Checkp
 def read_metadata(path: Path) -> CheckpointMetadata:
     """What a checkpoint says of itself, without building its network."""
     return _open(path)[0]
-
-
-def sha256_of(path: Path) -> str:
-    """The file's sha256 as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(path: Path) -> tuple[CheckpointMetadata, dict[str, torch.Tensor]]:

@@ -1,5 +1,6 @@
-"""Files that are there whole or not at all: a killed program leaves no half result behind."""
+"""Files that are there whole or not at all, and the hash by which one is known."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +12,16 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary name to write to; it becomes `path` when the block ends without an error.
 
     The temporary file lies beside `path`, is flushed to the disk before it takes its place, and
-    is removed when the block fails. What was at `path` before stays until then.
+    is removed when the block fails. What was at `path` before stays until then. The change of
+    name is flushed too, so that of two files written one after the other the first is there first.
+    A program that is killed inside the block leaves `.NAME.PID.part` behind, and `path` as it was.
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield unfinished
-        with unfinished.open("rb+") as file:
-            os.fsync(file.fileno())
+        _flush(unfinished)
         unfinished.replace(path)
+        _flush(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -27,3 +30,18 @@ def write_whole(path: Path, content: bytes | str) -> None:
     """Write bytes, or text as UTF-8, under the same promise."""
     with replacing(path) as unfinished:
         unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def sha256_of(path: Path) -> str:
+    """The file's sha256 as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

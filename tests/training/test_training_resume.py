@@ -49,6 +49,12 @@ def trained(world: Any, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_what_a_killed_run_was_writing_is_cleared_away(world: Any, trained: Path) -> None:
+    (trained / ".last.safetensors.4711.part").write_bytes(b"half")
+    Trainer().fit(world.TinyNetwork(), world.loaders(), CONFIG, trained)
+    assert not list(trained.glob(".*"))
+
+
 def test_a_finished_training_is_only_handed_over(world: Any, trained: Path) -> None:
     before = (trained / "last.safetensors").read_bytes()
     (trained / "history.csv").unlink()

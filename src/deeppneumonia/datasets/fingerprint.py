@@ -4,12 +4,13 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from deeppneumonia.files import sha256_of
+
 
 def content_sha256(path: Path) -> str:
     """The sha256 of a file's bytes, or of the names and bytes of all files below a folder."""
     if not path.is_dir():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     return files_sha256(path, (file for file in path.rglob("*") if file.is_file()))
 
 

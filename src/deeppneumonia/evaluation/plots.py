@@ -18,6 +18,7 @@ from deeppneumonia.evaluation.calibration import ReliabilityCurve, reliability_c
 from deeppneumonia.evaluation.curves import GRID, RocCurve, roc_with_band
 from deeppneumonia.evaluation.metrics import score
 from deeppneumonia.evaluation.patients import is_answered
+from deeppneumonia.files import replacing
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINES = ("-", "--", "-.", ":", "-", "--")
@@ -144,4 +145,5 @@ def _unit_square(axes: Any, aspect: str = "equal") -> None:
 
 def _save(figure: Figure, path: Path) -> None:
     FigureCanvasAgg(figure)  # draws without a window, whatever backend the caller has set
-    figure.savefig(path, format="png")
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, format="png")

@@ -1,9 +1,7 @@
 """Files of start weights: where they lie, whether they are whole, and what is in them."""
 
-import hashlib
 import os
 import shutil
-import tempfile
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from deeppneumonia.errors import WeightsError
+from deeppneumonia.files import replacing, sha256_of
 
 DOWNLOAD_TIMEOUT_S = 60
 
@@ -53,12 +52,6 @@ def home_folder() -> Path:
     return Path(os.environ.get("DEEPPNEUMONIA_HOME") or Path.home() / ".deeppneumonia")
 
 
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def fetch_official(official: OfficialFile, home: Path) -> Path:
     """The file in home/weights, downloaded when it is not there yet, its SHA-256 checked.
 
@@ -89,14 +82,12 @@ def download(official: OfficialFile, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
-            tempfile.TemporaryDirectory(dir=path.parent) as folder,
+            replacing(path) as unfinished,
             urllib.request.urlopen(official.url, timeout=DOWNLOAD_TIMEOUT_S) as answer,
         ):
-            partial = Path(folder) / official.name
-            with partial.open("wb") as file:
+            with unfinished.open("wb") as file:
                 shutil.copyfileobj(answer, file)
-            check_hash(partial, official)
-            partial.replace(path)
+            check_hash(unfinished, official)
     except (HTTPException, OSError) as error:
         raise WeightsError(
             f"{official.name} is not on this machine and could not be fetched ({error}). "

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from deeppneumonia.errors import WeightsError
+from deeppneumonia.files import sha256_of
 from deeppneumonia.models.backbone import Backbone
 from deeppneumonia.models.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from deeppneumonia.models.weight_files import (
@@ -15,7 +16,6 @@ from deeppneumonia.models.weight_files import (
     fetch_official,
     home_folder,
     read_tensors,
-    sha256_of,
 )
 
 PixelScale = tuple[tuple[float, ...], tuple[float, ...]]

@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from deeppneumonia.domain import Diagnosis
+from deeppneumonia.files import replacing
 from deeppneumonia.phantoms.config import DEFAULT_SHAPE, Phantom, PhantomConfig
 from deeppneumonia.phantoms.synthesis import make_phantom
 from deeppneumonia.phantoms.writers import (
@@ -53,7 +54,7 @@ def write_cohort(
         )
         rows.append(_write_patient(make_phantom(config), folder, Form(form)))
     manifest = folder / "manifest.csv"
-    with manifest.open("w", newline="", encoding="utf-8") as file:
+    with replacing(manifest) as whole, whole.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Never
@@ -15,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from deeppneumonia.errors import TrainingError
+from deeppneumonia.files import replacing
 from deeppneumonia.training.config import TrainConfig
 from deeppneumonia.training.history import EpochRecord
 
@@ -96,28 +95,6 @@ def epoch_of_weights(path: Path) -> int | None:
             return int((file.metadata() or {})["epoch"])
     except (FileNotFoundError, SafetensorError, KeyError, ValueError):
         return None
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Write to the yielded path; then the file is there whole or, after a crash, as it was."""
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        yield temporary
-        _reach_the_disk(temporary)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _reach_the_disk(path.parent)  # so that one file is not replaced before the one written earlier
-
-
-def _reach_the_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _portable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from deeppneumonia.errors import TrainingError
+from deeppneumonia.files import write_whole
 from deeppneumonia.training.batches import Loaders, Trainable
 from deeppneumonia.training.checks import (
     check_validation,
@@ -28,7 +29,6 @@ from deeppneumonia.training.state import (
     check_same_config,
     epoch_of_weights,
     load_state,
-    replacing,
     save_state,
     save_weights,
 )
@@ -133,6 +133,8 @@ class _Run:
         return self.out_dir / "best.safetensors"
 
     def to_the_end(self) -> TrainingResult:
+        for unfinished in self.out_dir.glob(".*.part"):  # what a killed run was about to write
+            unfinished.unlink()
         if self.last.exists():
             self._resume()
         first, started = len(self.history) + 1, time.perf_counter()
@@ -180,9 +182,8 @@ class _Run:
         """Bring the files that follow from the state into line with it."""
         if best_of(self.history).epoch == len(self.history):
             save_weights(self.learner.weights(), len(self.history), self.best)
-        for name, content in (("history.csv", as_csv), ("learning_curve.png", as_picture)):
-            with replacing(self.out_dir / name) as temporary:
-                temporary.write_bytes(content(self.history))
+        write_whole(self.out_dir / "history.csv", as_csv(self.history))
+        write_whole(self.out_dir / "learning_curve.png", as_picture(self.history))
 
     def _resume(self) -> None:
         state = load_state(self.last)

@@ -6,9 +6,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from deeppneumonia.checkpoint import Checkpoint, load_checkpoint, read_metadata, sha256_of
+from deeppneumonia.checkpoint import Checkpoint, load_checkpoint, read_metadata
 from deeppneumonia.errors import CheckpointError
-from deeppneumonia.files import replacing
+from deeppneumonia.files import replacing, sha256_of
 from deeppneumonia.models.weight_files import home_folder
 
 DEFAULT = "default"
