@@ -2,12 +2,13 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deeppneumonia.checkpoint import read_metadata
-from deeppneumonia.errors import ConfigError, ManifestError, TrainingError
+from deeppneumonia.errors import ConfigError, ManifestError, TrainingError, WeightsError
 from deeppneumonia.workflows.evaluate import evaluate_manifests
 from deeppneumonia.workflows.prepare import split_manifest
 from deeppneumonia.workflows.recipes import Recipe, read_recipe, recipe_from
@@ -51,8 +52,18 @@ def test_a_run_leaves_everything_that_a_result_depends_on(run: Path) -> None:
 
 
 def test_a_run_is_not_continued_with_another_recipe(run: Path, cohort: Path) -> None:
+    before = (run / "split.csv").read_bytes()
+    other = small(epochs=2)
+    other = replace(other, data=replace(other.data, split_seed=1))
     with pytest.raises(TrainingError, match="another recipe"):
-        train_recipe(small(epochs=2), cohort.parent, run, device="cpu")
+        train_recipe(other, cohort.parent, run, device="cpu")
+    assert (run / "split.csv").read_bytes() == before
+
+
+def test_refused_start_weights_leave_nothing_behind(cohort: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no file of start weights"):
+        train_recipe(small(), cohort.parent, tmp_path / "run", start="none.pth", device="cpu")
+    assert not list(tmp_path.iterdir())
 
 
 def test_evaluation_scores_the_split_beside_six_statistics(
@@ -135,8 +146,6 @@ def test_every_recipe_can_be_read(path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_recipe_runs_for_one_step(path: Path, cohort: Path, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     recipe = read_recipe(path)
     one_step = replace(
         recipe,
@@ -160,6 +169,11 @@ def test_every_recipe_runs_for_one_step(path: Path, cohort: Path, tmp_path: Path
         ({"classes": ["covid"]}, "two labels or more"),
         ({"training": {"epoks": 1}}, "epoks"),
         ({"data": {"manifest": ["a.csv"]}}, "manifest"),
+        ({"data": {"manifests": "a.csv"}}, "list of CSV files"),
+        ({"data": {"manifests": ["a.csv"], "fractions": [0.6, 0.1, 0.5]}}, "add up to 1"),
+        ({"data": {"manifests": ["a.csv"], "fractions": [0.9, 0.1]}}, "expected 3"),
+        ({"data": {"manifests": ["a.csv"], "slices_per_patient": 0}}, "1 or more"),
+        ({"classes": "covid"}, "list of labels"),
     ],
 )
 def test_a_recipe_with_a_mistake_is_refused_by_name(change: dict, message: str) -> None:
@@ -168,3 +182,9 @@ def test_a_recipe_with_a_mistake_is_refused_by_name(change: dict, message: str) 
     }  # fmt: skip
     with pytest.raises(ConfigError, match=message):
         recipe_from(table | change)
+
+
+def test_a_recipe_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_bytes(b"name = '\xff'")
+    with pytest.raises(ConfigError, match=r"recipe\.toml is not a TOML file"):
+        read_recipe(tmp_path / "recipe.toml")

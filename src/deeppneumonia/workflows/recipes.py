@@ -1,5 +1,6 @@
 """A training recipe: one TOML file that says everything a result depends on."""
 
+import math
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -26,6 +27,18 @@ class DataConfig:
     slices_per_patient: int | None = None
     """At most this many slices of a patient in one epoch; None takes all."""
 
+    def __post_init__(self) -> None:
+        if not self.manifests or isinstance(self.manifests, str):
+            raise ValueError(f"manifests must be a list of CSV files, not {self.manifests!r}")
+        train, validation, test = self.fractions
+        if min(train, validation) <= 0 or test < 0 or not math.isclose(sum(self.fractions), 1):
+            raise ValueError(
+                f"fractions must be shares for train, validation and test that add up to 1, the "
+                f"first two above 0, not {self.fractions}"
+            )
+        if self.slices_per_patient is not None and self.slices_per_patient < 1:
+            raise ValueError(f"slices_per_patient must be 1 or more, not {self.slices_per_patient}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -51,7 +64,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         with path.open("rb") as file:
             return recipe_from(tomllib.load(file))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} is not a TOML file: {error}.") from error
     except ConfigError as error:
         raise ConfigError(f"{path.name}: {error}") from error
@@ -67,6 +80,8 @@ def recipe_from(table: dict[str, Any]) -> Recipe:
     for name in ("name", "model", "classes", "data"):
         if name not in table:
             raise ConfigError(f"the entry {name!r} is missing.")
+    if not isinstance(table["classes"], list):
+        raise ConfigError(f"classes must be a list of labels, not {table['classes']!r}.")
     try:
         return Recipe(
             name=str(table["name"]),

@@ -84,13 +84,14 @@ def train_recipe(
         ManifestError, WeightsError, ConfigError: if something that was named cannot be used.
         TrainingError: if no training or validation slice is left, or training fails.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    # Whatever can be refused is, before anything is written or an hour is spent on slices.
     manifest = read_divided(recipe.data, data, recipe.classes.labels)
+    network, started = start_network(recipe, start)
+    network.to(choose_device(device))
+    out.mkdir(parents=True, exist_ok=True)
+    _same_run(out / "run.json", manifest, recipe, started)
     write_manifest(manifest, out / "split.csv", folder=data)  # for `evaluate --split test`
     cache = build_cache(manifest, recipe.preprocessing, out.parent / "cache", progress)
-    network, started = start_network(recipe, start)
-    _same_run(out / "run.json", manifest, recipe, started)
-    network.to(choose_device(device))
     result = Trainer().fit(network, loaders_of(recipe, cache), recipe.training, out)
     metadata = calibrated(recipe, cache, network, device)
     path = out / "checkpoint.safetensors"
