@@ -66,8 +66,8 @@ def label_of_patients(
     torn = labels != labels[first][of_row]
     if torn.any():
         raise ValueError(
-            f"patient {groups[int(np.argmax(torn))]!r} has slices of two labels, "
-            f"where a patient has one ({np.unique(of_row[torn]).size} such patients)"
+            f"{np.unique(of_row[torn]).size} patients have slices of two labels, "
+            "where a patient has one"
         )
     return tuple(map(str, patients)), labels[first].astype(np.int64), of_row
 
