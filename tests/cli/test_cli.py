@@ -76,3 +76,10 @@ def test_a_manifest_without_patient_ids_is_refused(tmp_path: Path) -> None:
 def test_a_renaming_without_equals_sign_is_explained(tmp_path: Path) -> None:
     ran = run("evaluate", "-m", "m.csv", "-o", str(tmp_path / "out"), "--map", "cap")
     assert ran.returncode == 3 and "old=new" in ran.stderr
+
+
+def test_a_place_that_cannot_be_written_to_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ran = run("phantom", "--out", str(tmp_path / "file" / "phantoms"))
+    assert ran.returncode == 1
+    assert len(ran.stderr.strip().splitlines()) == 1 and "Not a directory" in ran.stderr

@@ -39,5 +39,11 @@ def main() -> None:
     except DeepPneumoniaError as error:
         show_error(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        show_error(
+            f"{error.filename or 'A file'} cannot be read or written "
+            f"({error.strerror or error}): check its folder, your permissions and the free space."
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -24,7 +24,7 @@ CheckpointName = Annotated[
 ]
 
 
-def show_error(error: DeepPneumoniaError) -> None:
+def show_error(error: DeepPneumoniaError | str) -> None:
     """One red line on stderr."""
     typer.secho(f"{error}", fg="red", err=True)
 
