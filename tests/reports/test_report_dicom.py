@@ -268,3 +268,29 @@ def test_a_multi_frame_source_keeps_its_places(
         for frame in seg.PerFrameFunctionalGroupsSequence
     }
     assert heights == {HEIGHTS_MM[4], HEIGHTS_MM[2]}
+
+
+def test_a_multi_frame_source_of_a_single_frame_gets_its_refusal(
+    tmp_path: Path, refused: PatientDiagnosis, make_context: Context
+) -> None:
+    merged = hd.legacy.LegacyConvertedEnhancedCTImage(
+        [ct_slice(0)], "1.2.826.0.1.99.5", 5, "1.2.826.0.1.99.6", 1
+    )
+    (tmp_path / "in").mkdir()
+    merged.save_as(tmp_path / "in" / "one.dcm")
+    context = make_context(read_volume(tmp_path / "in"))
+    written = write_outputs(refused, (), tmp_path / "out", context)
+    assert [path.name for path in written if path.suffix == ".dcm"] == ["sr.dcm", "report.dcm"]
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SOPInstanceUID", "SOPClassUID"])
+def test_a_source_without_uids_gets_its_answer_and_no_dicom_objects(
+    keyword: str, tmp_path: Path, refused: PatientDiagnosis, make_context: Context
+) -> None:
+    folder = write_series(tmp_path / "in")
+    for file in folder.iterdir():
+        header = pydicom.dcmread(file)
+        delattr(header, keyword)
+        header.save_as(file)
+    written = write_outputs(refused, (), tmp_path / "out", make_context(read_volume(folder)))
+    assert {path.name for path in written} == {"result.json", "report.html", "report.pdf"}

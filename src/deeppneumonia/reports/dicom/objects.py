@@ -26,12 +26,15 @@ def dicom_objects(
     """`sr.dcm`, `report.dcm` and, where there are key slices, `seg.dcm` and `key_*.dcm`.
 
     They belong to the study and the patient of the source, and only in them a patient is named.
+    There are none for a source without UIDs (anonymised too far): nothing can refer to it.
 
     Args:
         context: with a volume that was read from DICOM.
     """
     assert context.volume is not None
     source = open_source(context.volume, diagnosis.model, context.version, context.created)
+    if not source.is_identified:
+        return {}
     objects = {
         "sr.dcm": structured_report(diagnosis, document, source),
         "report.dcm": encapsulated_pdf(pdf, document, source),

@@ -28,6 +28,9 @@ NEEDED = (
 )
 """What every object of a study must have, were it empty (type 2)."""
 
+IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+"""By what an object refers to its source (PS3.3 10.8)."""
+
 PATIENT_SEXES = ("", "M", "F", "O")
 """PS3.3 C.7.1.1."""
 
@@ -48,6 +51,11 @@ class Source:
     def frame_of_reference(self) -> str | None:
         """Empty sources exist; without it nothing can be placed in the patient."""
         return str(self.headers[0].get("FrameOfReferenceUID", "")) or None
+
+    @property
+    def is_identified(self) -> bool:
+        """Whether all headers have the UIDs by which objects refer to them."""
+        return all(header.get(keyword) for header in self.headers for keyword in IDENTITY)
 
     def header(self, index: int) -> Dataset:
         """The header of slice `index`, 0 at the feet."""
@@ -94,7 +102,7 @@ def open_source(volume: Volume, model: ModelIdentity, version: str, created: dat
     """The headers of a DICOM volume's series, read again from its files.
 
     Args:
-        volume: read from DICOM, so with a series that has files.
+        volume: read from DICOM, so with a series that has files, from feet to head.
     """
     assert volume.series is not None
     headers = [
@@ -102,9 +110,6 @@ def open_source(volume: Volume, model: ModelIdentity, version: str, created: dat
     ]
     for header in headers:
         _complete(header)
-    if len(headers) == len(volume):
-        up = volume.affine[:3, 0]
-        headers.sort(key=lambda header: float(up @ np.array(header.ImagePositionPatient, float)))
     return Source(
         headers=tuple(headers), volume=volume, model=model, version=version, created=created
     )
