@@ -51,11 +51,11 @@ def open_checkpoint(name_or_path: str | Path | None = None) -> Checkpoint:
     release = find_release(name)
     if release is not None:
         return load_checkpoint(release.path, expected_sha256=release.sha256)
-    if Path(name).suffix or Path(name).exists():
-        return load_checkpoint(Path(name))
     imported = home_folder() / "models" / f"{name}.safetensors"
     if imported.is_file():
         return load_checkpoint(imported)
+    if Path(name).suffix or Path(name).exists():
+        return load_checkpoint(Path(name))
     known = ", ".join([DEFAULT, *(release.name for release in RELEASES)])
     raise CheckpointError(
         f"There is no model named {name!r}: the names are {known}; or give the path of a "
@@ -86,6 +86,10 @@ def import_checkpoint(file: Path) -> Path:
         CheckpointError: if it is no checkpoint, or another of that name is already there.
     """
     load_checkpoint(file)
+    if file.suffix != ".safetensors":
+        raise CheckpointError(
+            f"{file.name} must end in .safetensors to be found again by its name: rename it."
+        )
     target = home_folder() / "models" / file.name
     if target.exists() and sha256_of(target) != sha256_of(file):
         raise CheckpointError(
