@@ -294,3 +294,15 @@ def test_a_source_without_uids_gets_its_answer_and_no_dicom_objects(
         header.save_as(file)
     written = write_outputs(refused, (), tmp_path / "out", make_context(read_volume(folder)))
     assert {path.name for path in written} == {"result.json", "report.html", "report.pdf"}
+
+
+def test_an_odd_name_is_not_quoted_in_a_warning(
+    tmp_path: Path,
+    refused: PatientDiagnosis,
+    make_context: Context,
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    folder = write_series(tmp_path / "in", PatientName="SECRET")
+    write_outputs(refused, (), tmp_path / "out", make_context(read_volume(folder)))
+    assert not [str(one.message) for one in recwarn if "SECRET" in str(one.message)]
+    assert pydicom.dcmread(tmp_path / "out" / "sr.dcm").PatientName == "SECRET"

@@ -1,5 +1,6 @@
 """All DICOM objects of one answer, as the bytes of files."""
 
+import warnings
 from collections.abc import Sequence
 from io import BytesIO
 
@@ -31,6 +32,20 @@ def dicom_objects(
     Args:
         context: with a volume that was read from DICOM.
     """
+    with warnings.catch_warnings():
+        # pydicom and highdicom quote what they find odd, a patient's name included.
+        warnings.simplefilter("ignore")
+        return _objects(diagnosis, key_slices, document, drawings, pdf, context)
+
+
+def _objects(
+    diagnosis: PatientDiagnosis,
+    key_slices: Sequence[KeySlice],
+    document: ReportDocument,
+    drawings: Sequence[NDArray[np.uint8]],
+    pdf: bytes,
+    context: ReportContext,
+) -> dict[str, bytes]:
     assert context.volume is not None
     source = open_source(context.volume, diagnosis.model, context.version, context.created)
     if not source.is_identified:
