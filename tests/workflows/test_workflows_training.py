@@ -174,6 +174,8 @@ def test_every_recipe_runs_for_one_step(path: Path, cohort: Path, tmp_path: Path
         ({"data": {"manifests": ["a.csv"], "fractions": [0.9, 0.1]}}, "expected 3"),
         ({"data": {"manifests": ["a.csv"], "slices_per_patient": 0}}, "1 or more"),
         ({"classes": "covid"}, "list of labels"),
+        ({"augmentation": {"brightness": 12.6}}, "brightness must lie between 0 and 1"),
+        ({"augmentation": {"rotation_deg": "ten"}}, "rotation_deg must be a number"),
     ],
 )
 def test_a_recipe_with_a_mistake_is_refused_by_name(change: dict, message: str) -> None:

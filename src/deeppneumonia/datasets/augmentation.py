@@ -1,6 +1,6 @@
 """Small changes that a lung may show without another diagnosis, drawn anew for every picture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -31,6 +31,14 @@ class AugmentConfig:
 
     shift: float = 0.05
     """Moved along each axis by up to this share of the side."""
+
+    def __post_init__(self) -> None:
+        for name in (item.name for item in fields(self)):
+            value, most = getattr(self, name), 180 if name == "rotation_deg" else 1
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"{name} must be a number, not {value!r}")
+            if not 0 <= value <= most:
+                raise ValueError(f"{name} must lie between 0 and {most}, not {value}")
 
 
 def augmented(
