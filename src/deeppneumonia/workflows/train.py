@@ -71,14 +71,19 @@ def train_recipe(
     start: str | None = None,
     device: str = "auto",
     progress: Progress | None = None,
+    quiet: bool = False,
 ) -> Trained:
     """Prepare, train, calibrate and save; goes on where an earlier run of the same recipe ended.
 
     Args:
         recipe: everything that the result depends on, but for the start weights.
         data: folder that the recipe's manifests lie in.
-        out: gets the cache, the split, the training state and `checkpoint.safetensors`.
+        out: gets the split, the training state and `checkpoint.safetensors`; the cache of slices
+            lies beside it, for other runs to share.
         start: file with start weights, `imagenet`, or None for random ones.
+        device: auto, cpu, cuda or cuda:N.
+        progress: called with (rows preprocessed, rows in all).
+        quiet: show no bar for the steps of training.
 
     Raises:
         ManifestError, WeightsError, ConfigError: if something that was named cannot be used.
@@ -92,7 +97,7 @@ def train_recipe(
     _same_run(out / "run.json", manifest, recipe, started)
     write_manifest(manifest, out / "split.csv", folder=data)  # for `evaluate --split test`
     cache = build_cache(manifest, recipe.preprocessing, out.parent / "cache", progress)
-    result = Trainer().fit(network, loaders_of(recipe, cache), recipe.training, out)
+    result = Trainer(progress=not quiet).fit(network, loaders_of(recipe, cache), recipe.training, out)
     metadata = calibrated(recipe, cache, network, device)
     path = out / "checkpoint.safetensors"
     sha256 = save_checkpoint(
