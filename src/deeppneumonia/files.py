@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and the hash by which one is known."""
+"""Files that are there whole or not at all, the hash by which one is known, and their home."""
 
 import hashlib
 import os
@@ -45,3 +45,8 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def home_folder() -> Path:
+    """DEEPPNEUMONIA_HOME, or .deeppneumonia in the user's home folder."""
+    return Path(os.environ.get("DEEPPNEUMONIA_HOME") or Path.home() / ".deeppneumonia")

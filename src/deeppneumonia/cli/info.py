@@ -6,6 +6,7 @@ from importlib.metadata import version
 import typer
 
 from deeppneumonia.cli.console import AsJson, print_json
+from deeppneumonia.files import home_folder
 
 
 def info(as_json: AsJson = False) -> None:
@@ -14,6 +15,7 @@ def info(as_json: AsJson = False) -> None:
         "deeppneumonia": version("deeppneumonia"),
         "python": platform.python_version(),
         "torch": version("torch"),
+        "models": str(home_folder()),
         "system": f"{platform.system()} {platform.machine()}",
         "licence": "Apache-2.0 (code); research, non-commercial (weights)",
         "intended_use": "research software, not a medical device",

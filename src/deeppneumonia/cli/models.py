@@ -7,7 +7,14 @@ import typer
 
 from deeppneumonia.cli.console import AsJson, print_json
 
-app = typer.Typer(help="List, verify and import model files.", no_args_is_help=True)
+app = typer.Typer(help="List, verify and import model files.", invoke_without_command=True)
+
+
+@app.callback()
+def models(context: typer.Context) -> None:
+    """List, verify and import model files; without a further word, list them."""
+    if context.invoked_subcommand is None:
+        list_models()
 
 
 @app.command("list")

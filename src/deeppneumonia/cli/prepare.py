@@ -19,8 +19,9 @@ def prepare(
     """Cut every slice of a recipe's manifests to the lungs, once, for training.
 
     What is refused is counted, with its reason. A run that was stopped goes on where it was.
+    `train --out runs/NAME` looks for its pictures in runs/cache.
 
-    Example: deeppneumonia prepare configs/drenet_three_class.toml --data data --out cache
+    Example: deeppneumonia prepare configs/drenet_three_class.toml --data data --out runs/cache
     """
     from deeppneumonia.workflows.prepare import coverage_table, prepare_cache
     from deeppneumonia.workflows.recipes import read_recipe

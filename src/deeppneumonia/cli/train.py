@@ -33,7 +33,13 @@ def train(
 
     with progress_bar("preparing slices", quiet=quiet) as progress:
         result = train_recipe(
-            read_recipe(recipe), data, out, start=start, device=device, progress=progress
+            read_recipe(recipe),
+            data,
+            out,
+            start=start,
+            device=device,
+            progress=progress,
+            quiet=quiet,
         )
     if as_json:
         print_json(result.summary())

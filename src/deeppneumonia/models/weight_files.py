@@ -1,6 +1,5 @@
 """Files of start weights: where they lie, whether they are whole, and what is in them."""
 
-import os
 import shutil
 import urllib.request
 from collections.abc import Mapping
@@ -45,11 +44,6 @@ IMAGENET_FILES: Mapping[str, OfficialFile] = {
     "densenet121": OfficialFile(f"{TORCHVISION}/densenet121-a639ec97.pth"),
 }
 """torchvision's ImageNet weights (BSD-3-Clause) by backbone."""
-
-
-def home_folder() -> Path:
-    """DEEPPNEUMONIA_HOME, or .deeppneumonia in the user's home folder."""
-    return Path(os.environ.get("DEEPPNEUMONIA_HOME") or Path.home() / ".deeppneumonia")
 
 
 def fetch_official(official: OfficialFile, home: Path) -> Path:

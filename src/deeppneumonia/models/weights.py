@@ -8,13 +8,12 @@ from pathlib import Path
 from torch import Tensor
 
 from deeppneumonia.errors import WeightsError
-from deeppneumonia.files import sha256_of
+from deeppneumonia.files import home_folder, sha256_of
 from deeppneumonia.models.backbone import Backbone
 from deeppneumonia.models.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from deeppneumonia.models.weight_files import (
     IMAGENET_FILES,
     fetch_official,
-    home_folder,
     read_tensors,
 )
 

@@ -33,19 +33,6 @@ TIGHT_OUTSIDE = 0.05
 MIN_BODY = 0.05
 """Least share of the slice for the body; less is an empty slice."""
 
-OUTSIDE_CONTACT = 2.0
-"""Air is outside when its contact with the edge exceeds this many times the root of its area; a
-lung that a tight crop has cut in half comes to 1.4."""
-
-CORNERS = ([0, 0, -1, -1], [0, -1, 0, -1])
-"""Rows and columns of the four corners of a picture."""
-
-TIGHT_OUTSIDE = 0.05
-"""With a smaller share of air around it, a picture is cropped to the body: all tissue is body."""
-
-MIN_BODY = 0.05
-"""Least share of the slice for the body; less is an empty slice."""
-
 OUTSIDE_CONTACT = 1.2
 """Air is outside when its contact with the edge exceeds this many times the root of its area."""
 

@@ -17,6 +17,17 @@ from deeppneumonia.readers.display import to_display
 from deeppneumonia.readers.gate import Lease, UnsafeInputError, check_growth, check_voxels
 from deeppneumonia.readers.nifti import DamagedVolumeError, read_nifti_header, read_nifti_voxels
 
+BYTES_A_VOXEL = {
+    "8-bit signed integer": 1,
+    "8-bit unsigned integer": 1,
+    "16-bit signed integer": 2,
+    "16-bit unsigned integer": 2,
+    "32-bit signed integer": 4,
+    "32-bit unsigned integer": 4,
+    "32-bit float": 4,
+}
+"""By SimpleITK's words for a pixel type; 8 for all others."""
+
 IMAGE_IO = {
     SourceKind.META_IMAGE: "MetaImageIO",
     SourceKind.NRRD: "NrrdImageIO",
@@ -129,7 +140,8 @@ def _open(file: Path, kind: SourceKind) -> Any:
         )
     columns, rows, slices = reader.GetSize()
     check_voxels(slices, rows, columns)
-    check_growth(packed_bytes, slices * rows * columns)
+    voxel_bytes = BYTES_A_VOXEL.get(toolkit.GetPixelIDValueAsString(reader.GetPixelID()), 8)
+    check_growth(packed_bytes, slices * rows * columns * voxel_bytes)
     return reader
 
 

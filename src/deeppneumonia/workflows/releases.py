@@ -8,8 +8,7 @@ from typing import Any
 
 from deeppneumonia.checkpoint import Checkpoint, load_checkpoint, read_metadata
 from deeppneumonia.errors import CheckpointError
-from deeppneumonia.files import replacing, sha256_of
-from deeppneumonia.models.weight_files import home_folder
+from deeppneumonia.files import home_folder, replacing, sha256_of
 
 DEFAULT = "default"
 

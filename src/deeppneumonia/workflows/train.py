@@ -97,7 +97,9 @@ def train_recipe(
     _same_run(out / "run.json", manifest, recipe, started)
     write_manifest(manifest, out / "split.csv", folder=data)  # for `evaluate --split test`
     cache = build_cache(manifest, recipe.preprocessing, out.parent / "cache", progress)
-    result = Trainer(progress=not quiet).fit(network, loaders_of(recipe, cache), recipe.training, out)
+    result = Trainer(progress=not quiet).fit(
+        network, loaders_of(recipe, cache), recipe.training, out
+    )
     metadata = calibrated(recipe, cache, network, device)
     path = out / "checkpoint.safetensors"
     sha256 = save_checkpoint(
