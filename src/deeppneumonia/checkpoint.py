@@ -117,7 +117,7 @@ def load_checkpoint(path: Path, *, expected_sha256: str | None = None) -> Checkp
             f"the file is damaged or not the one that was released. Install it again."
         )
     metadata, tensors = _read(path)
-    network = create_model(metadata.model, len(metadata.classes))
+    network = _network_of(metadata, path.name)
     try:
         network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except RuntimeError as error:
@@ -126,6 +126,22 @@ def load_checkpoint(path: Path, *, expected_sha256: str | None = None) -> Checkp
             f"the file is damaged or was made by another version. Train or install it again."
         ) from error
     return Checkpoint(network.eval(), metadata, sha256)
+
+
+def _network_of(metadata: CheckpointMetadata, name: str) -> Network:
+    try:
+        network = create_model(metadata.model, len(metadata.classes))
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{name} holds a network named {metadata.model!r}, which this version does not know: "
+            f"use the version of DeepPneumonia that wrote it."
+        ) from error
+    if not network.takes_any_size and metadata.preprocessing.picture_px != network.input_px:
+        raise CheckpointError(
+            f"{name} says that {metadata.model} reads {metadata.preprocessing.picture_px} px, it "
+            f"reads {network.input_px} px: the file is damaged or was edited. Install it again."
+        )
+    return network
 
 
 def read_metadata(path: Path) -> CheckpointMetadata:

@@ -27,7 +27,7 @@ def test_pictures_are_grey_levels_in_the_natural_order_of_their_names(tmp_path, 
         cv2.imwrite(str(tmp_path / f"slice{number}.{suffix}"), picture)
     volume = read_volume(tmp_path)
     assert volume.unit is Unit.GREY and not volume.has_geometry
-    assert [flag.code for flag in volume.flags] == ["no_geometry", "not_hu"]
+    assert [flag.code for flag in volume.flags] == ["no_geometry"]
     assert volume.array[:, 0, 0].tolist() == [10 * n for n in range(11)]
     assert volume.array.dtype == np.uint8 and volume.shape == (11, 30, 20)
 

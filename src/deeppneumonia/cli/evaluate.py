@@ -57,6 +57,12 @@ def evaluate(
     if as_json:
         print_json(metrics)
         return
+    if metrics["training_patients"]:
+        remark(
+            f"{metrics['training_patients']} of the scored patients are training patients of this "
+            f"split: name the part to score with --split test.",
+            quiet=quiet,
+        )
     _print_table(metrics)
     remark(f"tables and figures in {out}", quiet=quiet)
 

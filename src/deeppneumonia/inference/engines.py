@@ -63,7 +63,9 @@ class TorchEngine:
 
     @torch.inference_mode()
     def _run_batch(self, pictures: NDArray[np.uint8]) -> EngineOutput:
-        output = self.network(torch.from_numpy(pictures[:, None]).to(self.device))
+        # TF32 would round on some GPUs what every other device computes in full float32.
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            output = self.network(torch.from_numpy(pictures[:, None]).to(self.device))
         count = len(pictures)
         boxes = torch.zeros(count, 0, 4)
         details = torch.zeros(count, 0, self.classes)

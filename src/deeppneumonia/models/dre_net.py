@@ -32,6 +32,8 @@ class DreNet(Network):
     Beyond the picture's edge a detail sees zeros on the normalised scale.
     """
 
+    takes_any_size = False
+
     def __init__(self, name: str, backbone: Backbone, num_classes: int) -> None:
         super().__init__(name, backbone)
         features = backbone.feature_count

@@ -61,6 +61,9 @@ class Network(nn.Module, ABC):
     input_px: int = 448
     """Side of the pictures that the network was designed for."""
 
+    takes_any_size: bool = True
+    """False where no other side than `input_px` will do."""
+
     pixel_mean: Tensor
     pixel_std: Tensor
 

@@ -80,12 +80,15 @@ def admit(path: Path, limits: Limits = LIMITS) -> Admitted:
         StudyError: an archive that is damaged or encrypted.
     """
     if not path.exists():
-        raise NoStudyError(f"There is nothing at {path}: give the folder or file of a CT study.")
+        raise NoStudyError(
+            "There is nothing at the path that was given: give the folder or file of a CT study."
+        )
     if path.is_dir():
         return _admit_folder(path, limits)
     if not path.is_file():
         raise NoStudyError(
-            f"{path} is neither a file nor a folder: give the folder or file of a CT study."
+            "The path that was given is neither a file nor a folder: give the folder or file of a "
+            "CT study."
         )
     _check_total([path.stat().st_size], limits)
     if _is_zip(path):

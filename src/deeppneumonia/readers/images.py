@@ -30,9 +30,6 @@ NO_GEOMETRY = QualityFlag(
     "no_geometry",
     "Pictures do not say where in the patient they lie: order by name, sizes unknown.",
 )
-NOT_HU = QualityFlag(
-    "not_hu", "Pictures hold grey levels, not Hounsfield units; how they map to HU is not known."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +97,7 @@ def picture_volume(files: Sequence[Path], ignored: tuple[str, ...], lease: Lease
         pixels=PictureSlices(found.files, size, lease),
         unit=Unit.GREY,
         has_geometry=False,
-        flags=(NO_GEOMETRY, NOT_HU) + one * (len(found.files) == 1),
+        flags=(NO_GEOMETRY,) + one * (len(found.files) == 1),
         series=series,
         study=study,
     )

@@ -87,7 +87,7 @@ def _find(path: Path) -> Found:
             kinds.setdefault(kind_of(file), []).append(file)
     except OSError as error:
         raise StudyError(
-            f"A file or folder at {path} cannot be opened ({error.strerror}), where all of a study "
+            f"A file or folder of the study cannot be opened ({error.strerror}), where all of it "
             "must be readable: check the permissions."
         ) from error
     volumes = [k for k in (SourceKind.NIFTI, SourceKind.META_IMAGE, SourceKind.NRRD) if k in kinds]

@@ -110,7 +110,9 @@ def evaluate_manifests(
     metrics["manifest_sha256"] = manifest.sha256
     metrics["split"] = split
     metrics["refusals"] = _refusals(scored)
+    metrics["training_patients"] = _marked_for_training(manifest)
     answers = answer_set(*arguments, temperature=temperature)
+    metrics["indeterminate"] = _indeterminate(answers, checkpoint)
     _write(out, metrics, answers, scored, classes)
     return metrics
 
@@ -188,6 +190,28 @@ def _refusals(scored: Scored) -> dict[str, int]:
     """How often each reason left a slice or a study without an answer."""
     reasons = [entry.reason for entry in scored.entries if entry.array_row is None]
     return {reason: reasons.count(reason) for reason in sorted(set(reasons))}
+
+
+def _marked_for_training(manifest: Manifest) -> int:
+    """How many of the scored patients the manifest itself marks as training patients."""
+    return len({row.patient_id for row in manifest.rows if row.split == "train"})
+
+
+def _indeterminate(answers: AnswerSet, checkpoint: Checkpoint) -> dict[str, float | int | None]:
+    """What the confidence threshold does: patients left open, and how right the others are.
+
+    The scores count every patient; `diagnose` would call these ones indeterminate.
+    """
+    level = checkpoint.metadata.thresholds.confidence
+    probabilities = answers.patients.probabilities
+    answered = ~np.isnan(probabilities).any(axis=1)
+    clear = answered & (np.nan_to_num(probabilities).max(axis=1, initial=0) >= level)
+    right = probabilities[clear].argmax(axis=1) == answers.patients.labels[clear]
+    return {
+        "threshold": level,
+        "patients": int((answered & ~clear).sum()),
+        "accuracy_of_the_others": float(right.mean()) if len(right) else None,
+    }
 
 
 def _write(

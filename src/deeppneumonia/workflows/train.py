@@ -16,6 +16,7 @@ from deeppneumonia.checkpoint import (
     Checkpoint,
     CheckpointMetadata,
     Thresholds,
+    load_checkpoint,
     save_checkpoint,
 )
 from deeppneumonia.datasets import (
@@ -26,7 +27,7 @@ from deeppneumonia.datasets import (
     build_cache,
     write_manifest,
 )
-from deeppneumonia.errors import TrainingError
+from deeppneumonia.errors import ConfigError, TrainingError
 from deeppneumonia.evaluation import (
     aggregate_by_patient,
     calibrate,
@@ -44,6 +45,9 @@ from deeppneumonia.workflows.recipes import Recipe
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
+
+PHANTOM_SITE = "phantom"
+"""The site of phantom patients in the manifests that `deeppneumonia phantom` writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +104,13 @@ def train_recipe(
     result = Trainer(progress=not quiet).fit(
         network, loaders_of(recipe, cache), recipe.training, out
     )
-    metadata = calibrated(recipe, cache, network, device)
     path = out / "checkpoint.safetensors"
-    sha256 = save_checkpoint(
-        path, network, _with_history(metadata, manifest, recipe, started, result)
+    plain = CheckpointMetadata(
+        model=recipe.model, classes=recipe.classes, preprocessing=recipe.preprocessing
     )
+    save_checkpoint(path, network, _with_history(plain, manifest, recipe, started, result))
+    shipped = load_checkpoint(path)  # calibrated as it will be used, in half precision
+    sha256 = save_checkpoint(path, shipped.network, calibrated(shipped, cache, device))
     return Trained(path, sha256, result.best_epoch, result.best_auc, patients_by_part(manifest))
 
 
@@ -115,6 +121,8 @@ def _same_run(path: Path, manifest: Manifest, recipe: Recipe, started: StartWeig
     """
     identity = json.dumps(
         {
+            "model": recipe.model,
+            "classes": recipe.classes.labels,
             "manifest_sha256": manifest.sha256,
             "preprocessing": recipe.preprocessing.to_dict(),
             "start_sha256": started and started.sha256,
@@ -135,6 +143,11 @@ def start_network(recipe: Recipe, start: str | None) -> tuple[Network, StartWeig
     with torch.random.fork_rng():
         torch.manual_seed(recipe.training.seed)
         network = create_model(recipe.model, len(recipe.classes))
+    if not network.takes_any_size and recipe.preprocessing.picture_px != network.input_px:
+        raise ConfigError(
+            f"The recipe makes pictures of {recipe.preprocessing.picture_px} px, {network.name} "
+            f"reads {network.input_px} px: set picture_px = {network.input_px}."
+        )
     if start is None:
         return network, None
     return network, load_start_weights(network, start)
@@ -170,35 +183,33 @@ def loaders_of(recipe: Recipe, cache: SliceCache) -> Loaders:
     return Loaders(train, loader("validation", is_training=False), train.class_counts)
 
 
-def calibrated(
-    recipe: Recipe, cache: SliceCache, network: Network, device: str
-) -> CheckpointMetadata:
-    """Temperature and confidence threshold, fitted on the validation patients alone."""
-    plain = CheckpointMetadata(
-        model=recipe.model, classes=recipe.classes, preprocessing=recipe.preprocessing
+def calibrated(checkpoint: Checkpoint, cache: SliceCache, device: str) -> CheckpointMetadata:
+    """Temperature and confidence threshold, fitted on the validation patients alone.
+
+    Phantoms do not count, unless there is nobody else: they are easier than any person.
+    """
+    classes = checkpoint.metadata.classes
+    everybody = cache.entries_of("validation")
+    entries = tuple(entry for entry in everybody if entry.site != PHANTOM_SITE) or everybody
+    answers = TorchEngine(checkpoint, device=device).run(pictures_of(cache, entries))
+    labels = np.array([classes.index(entry.label) for entry in entries])
+    patients = aggregate_by_patient(
+        labels, answers.probabilities, [entry.patient_id for entry in entries]
     )
-    entries = cache.entries_of("validation")
-    engine = TorchEngine(Checkpoint(network.eval(), plain, ""), device=device)
-    answers = engine.run(pictures_of(cache, entries)).probabilities
-    labels = np.array([recipe.classes.index(entry.label) for entry in entries])
-    patients = aggregate_by_patient(labels, answers, [entry.patient_id for entry in entries])
     temperature = fit_temperature(patients.labels, patients.probabilities)
     threshold = choose_confidence_threshold(
         patients.labels, calibrate(patients.probabilities, temperature)
     )
-    return CheckpointMetadata(
-        model=recipe.model,
-        classes=recipe.classes,
-        preprocessing=recipe.preprocessing,
+    found = {
+        "patients": len(patients.patients),
+        "answered": threshold.answered,
+        "accuracy_of_answered": threshold.accuracy,
+    }
+    return replace(
+        checkpoint.metadata,
         temperature=temperature,
         thresholds=Thresholds(confidence=threshold.threshold),
-        metrics={
-            "validation": {
-                "patients": len(patients.patients),
-                "answered": threshold.answered,
-                "accuracy_of_answered": threshold.accuracy,
-            }
-        },
+        metrics={**checkpoint.metadata.metrics, "validation": found},
     )
 
 
