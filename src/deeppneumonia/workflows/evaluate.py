@@ -187,8 +187,10 @@ def _rows_to_score(manifest: Manifest, split: str | None, classes: ClassSet) -> 
 
 
 def _refusals(scored: Scored) -> dict[str, int]:
-    """How often each reason left a slice or a study without an answer."""
-    reasons = [entry.reason for entry in scored.entries if entry.array_row is None]
+    """How often each reason left a slice or a study without an answer; the details are cut off."""
+    reasons = [
+        entry.reason.partition(":")[0] for entry in scored.entries if entry.array_row is None
+    ]
     return {reason: reasons.count(reason) for reason in sorted(set(reasons))}
 
 
