@@ -2,6 +2,7 @@
 
 from deeppneumonia.training.batches import Batch, Loaders, Trainable
 from deeppneumonia.training.config import Precision, Schedule, TrainConfig
+from deeppneumonia.training.heads import fit_linear_heads
 from deeppneumonia.training.history import EpochRecord
 from deeppneumonia.training.trainer import Trainer, TrainingResult
 
@@ -15,4 +16,5 @@ __all__ = [
     "Trainable",
     "Trainer",
     "TrainingResult",
+    "fit_linear_heads",
 ]

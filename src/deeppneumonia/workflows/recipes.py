@@ -51,6 +51,8 @@ class Recipe:
     preprocessing: PreprocessConfig = field(default_factory=PreprocessConfig)
     augmentation: AugmentConfig = field(default_factory=AugmentConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
+    fit_heads: bool = False
+    """After training, fit every linear head to its optimum on the training slices."""
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -91,9 +93,16 @@ def recipe_from(table: dict[str, Any]) -> Recipe:
             preprocessing=PreprocessConfig.from_dict(table.get("preprocessing", {})),
             augmentation=AugmentConfig(**table.get("augmentation", {})),
             training=TrainConfig.from_dict(table.get("training", {})),
+            fit_heads=_truth(table.get("fit_heads", False)),
         )
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{error}.") from error
+
+
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"fit_heads must be true or false, not {value!r}")
+    return value
 
 
 def _data_config(table: dict[str, Any]) -> DataConfig:

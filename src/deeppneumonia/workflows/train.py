@@ -38,7 +38,7 @@ from deeppneumonia.files import write_whole
 from deeppneumonia.inference import TorchEngine
 from deeppneumonia.inference.engines import choose_device
 from deeppneumonia.models import Network, StartWeights, create_model, load_start_weights
-from deeppneumonia.training import Loaders, Trainer, TrainingResult
+from deeppneumonia.training import Loaders, Precision, Trainer, TrainingResult, fit_linear_heads
 from deeppneumonia.workflows.prepare import patients_by_part, read_divided
 from deeppneumonia.workflows.recipes import Recipe
 
@@ -104,6 +104,11 @@ def train_recipe(
     result = Trainer(progress=not quiet).fit(
         network, loaders_of(recipe, cache), recipe.training, out
     )
+    if recipe.fit_heads:
+        uses_bf16 = recipe.training.amp is Precision.BF16
+        fit_linear_heads(
+            network, _in_order(recipe, cache), num_classes=len(recipe.classes), bf16=uses_bf16
+        )
     path = out / "checkpoint.safetensors"
     plain = CheckpointMetadata(
         model=recipe.model, classes=recipe.classes, preprocessing=recipe.preprocessing
@@ -183,6 +188,19 @@ def loaders_of(recipe: Recipe, cache: SliceCache) -> Loaders:
     return Loaders(train, loader("validation", is_training=False), train.class_counts)
 
 
+def _in_order(recipe: Recipe, cache: SliceCache) -> SliceLoader:
+    """Every training slice once, as it is."""
+    return SliceLoader(
+        cache,
+        cache.entries_of("train"),
+        recipe.classes,
+        batch_size=recipe.training.batch_size,
+        seed=recipe.training.seed,
+        augment=None,
+        input_px=recipe.preprocessing.picture_px,
+    )
+
+
 def calibrated(checkpoint: Checkpoint, cache: SliceCache, device: str) -> CheckpointMetadata:
     """Temperature and confidence threshold, fitted on the validation patients alone.
 
@@ -246,6 +264,7 @@ def recipe_name_and_numbers(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain JSON types, but for the preprocessing, which has a place of its own."""
     return {
         "name": recipe.name,
+        "fit_heads": recipe.fit_heads,
         "data": asdict(recipe.data),
         "augmentation": asdict(recipe.augmentation),
         "training": recipe.training.to_dict(),
