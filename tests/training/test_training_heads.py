@@ -18,6 +18,9 @@ class Pictures:
     groups: list[str]
 
 
+SITES = {f"{number}/{position}": "here" for number in range(6) for position in range(6)}
+
+
 class TwoNumbers(nn.Module):
     """Sees the mean of the left and of the right half; a hidden layer must be left alone."""
 
@@ -48,7 +51,7 @@ def batches() -> Iterator[Pictures]:
 
 def test_heads_tell_apart_what_can_be_told_apart_by_a_line() -> None:
     network = TwoNumbers(3).eval()
-    fit_linear_heads(network, batches(), num_classes=3)
+    fit_linear_heads(network, batches(), num_classes=3, site_of=SITES)
     with torch.inference_mode():
         right = [
             (network(batch.pictures).argmax(dim=1) == batch.labels).float().mean().item()
@@ -59,13 +62,13 @@ def test_heads_tell_apart_what_can_be_told_apart_by_a_line() -> None:
 
 def test_other_layers_stay_as_they_are() -> None:
     network = TwoNumbers(3).eval()
-    fit_linear_heads(network, batches(), num_classes=3)
+    fit_linear_heads(network, batches(), num_classes=3, site_of=SITES)
     assert torch.equal(network.hidden.weight, torch.eye(2))
 
 
 def test_a_strong_penalty_leaves_nothing_but_equal_chances() -> None:
     network = TwoNumbers(3).eval()
-    fit_linear_heads(network, batches(), num_classes=3, penalty=1e6)
+    fit_linear_heads(network, batches(), num_classes=3, site_of=SITES, penalty=1e6)
     with torch.inference_mode():
         chances = network(next(batches()).pictures).softmax(dim=1)
     # Every class weighs the same, so without evidence each has a third.

@@ -30,7 +30,14 @@ class Release:
         return shipped if shipped.is_file() else home_folder() / "models" / self.file
 
 
-RELEASES: tuple[Release, ...] = ()
+RELEASES: tuple[Release, ...] = (
+    Release(
+        name="drenet-1",
+        file="drenet-1.safetensors",
+        sha256="cc40ba9d564c690907c0b9eb263c2de24b37a01c57acebb40d241b5121448099",
+        card="docs/models/drenet-1.md",
+    ),
+)
 
 
 def find_release(name: str) -> Release | None:

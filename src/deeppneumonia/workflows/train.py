@@ -107,7 +107,11 @@ def train_recipe(
     if recipe.fit_heads:
         uses_bf16 = recipe.training.amp is Precision.BF16
         fit_linear_heads(
-            network, _in_order(recipe, cache), num_classes=len(recipe.classes), bf16=uses_bf16
+            network,
+            _in_order(recipe, cache),
+            num_classes=len(recipe.classes),
+            site_of={entry.patient_id: entry.site for entry in cache.index},
+            bf16=uses_bf16,
         )
     path = out / "checkpoint.safetensors"
     plain = CheckpointMetadata(
