@@ -8,7 +8,7 @@ again with refusals counted as undecided.
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from deeppneumonia.datasets import (
     join_manifests,
     read_manifest,
 )
+from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.domain import ClassSet
 from deeppneumonia.errors import ManifestError
 from deeppneumonia.evaluation import (
@@ -40,8 +41,6 @@ from deeppneumonia.files import write_whole
 from deeppneumonia.inference import TorchEngine
 from deeppneumonia.preprocessing import Fill, Intensity
 from deeppneumonia.workflows.releases import open_checkpoint
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """From manifests to pictures: join, split by patient, cut to the lungs, cache."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from deeppneumonia.datasets import (
@@ -13,10 +13,9 @@ from deeppneumonia.datasets import (
     split_by_patient,
     write_manifest,
 )
+from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.errors import ManifestError
 from deeppneumonia.workflows.recipes import DataConfig, Recipe
-
-Progress = Callable[[int, int], None]
 
 PARTS = ("train", "validation", "test")
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +27,7 @@ from deeppneumonia.datasets import (
     build_cache,
     write_manifest,
 )
+from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.errors import ConfigError, TrainingError
 from deeppneumonia.evaluation import (
     aggregate_by_patient,
@@ -44,7 +45,6 @@ from deeppneumonia.workflows.recipes import Recipe
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]
 
 PHANTOM_SITE = "phantom"
 """The site of phantom patients in the manifests that `deeppneumonia phantom` writes."""
