@@ -9,7 +9,8 @@ from deeppneumonia.models import create_model, list_models, parameter_count
 
 
 def test_the_published_networks_and_a_cheap_one_are_known() -> None:
-    assert sorted(list_models()) == ["densenet121", "drenet", "resnet18", "resnet50", "vgg16"]
+    known = ["densenet121", "drenet", "nts-net", "resnet18", "resnet50", "vgg16"]
+    assert sorted(list_models()) == known
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_all_known() -> None:

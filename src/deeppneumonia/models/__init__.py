@@ -1,5 +1,6 @@
 """Networks that look at lung slices: by name, with their losses and their start weights."""
 
+from deeppneumonia.models.cost import giga_macs
 from deeppneumonia.models.network import DetailOutput, Network, NetworkOutput, parameter_count
 from deeppneumonia.models.registry import create_model, list_models
 from deeppneumonia.models.weights import StartWeights, load_start_weights
@@ -10,6 +11,7 @@ __all__ = [
     "NetworkOutput",
     "StartWeights",
     "create_model",
+    "giga_macs",
     "list_models",
     "load_start_weights",
     "parameter_count",

@@ -64,10 +64,12 @@ def box_overlaps(boxes: Tensor, others: Tensor) -> Tensor:
     return shared / (areas[:, None] + other_areas[None, :] - shared)
 
 
-def pick_apart(scores: Tensor, overlaps: Tensor, count: int) -> Tensor:
+def pick_apart(
+    scores: Tensor, overlaps: Tensor, count: int, *, max_overlap: float = MAX_OVERLAP
+) -> Tensor:
     """The best `count` anchors that non-maximum suppression leaves, for all pictures at once.
 
-    Each step takes the best anchor that overlaps no earlier pick by more than MAX_OVERLAP,
+    Each step takes the best anchor that overlaps no earlier pick by more than `max_overlap`,
     which is what suppression followed by a choice of the best comes to. Where none is left,
     the anchor whose greatest overlap with the earlier picks is lowest is taken. Equal anchors:
     the higher score, then the lower position.
@@ -76,6 +78,7 @@ def pick_apart(scores: Tensor, overlaps: Tensor, count: int) -> Tensor:
         scores: (N, A).
         overlaps: (A, A) intersection over union.
         count: at most A.
+        max_overlap: 0 to 1.
 
     Returns:
         (N, count) different positions, in the order in which they were picked.
@@ -83,7 +86,7 @@ def pick_apart(scores: Tensor, overlaps: Tensor, count: int) -> Tensor:
     nearest = torch.zeros_like(scores)  # (N, A): greatest overlap with an earlier pick
     picks = []
     for _ in range(count):
-        cost = nearest.where(nearest > MAX_OVERLAP, 0)
+        cost = nearest.where(nearest > max_overlap, 0)
         is_candidate = cost == cost.amin(dim=1, keepdim=True)
         pick = scores.masked_fill(~is_candidate, -torch.inf).argmax(dim=1)  # (N,)
         nearest = torch.maximum(nearest, overlaps[pick])

@@ -8,6 +8,7 @@ from deeppneumonia.models.backbone import Backbone
 from deeppneumonia.models.densenet import densenet121
 from deeppneumonia.models.dre_net import DreNet
 from deeppneumonia.models.network import Network, PlainClassifier
+from deeppneumonia.models.nts_net import NtsNet
 from deeppneumonia.models.resnet import resnet18, resnet50
 from deeppneumonia.models.vgg import vgg16
 
@@ -21,7 +22,7 @@ BACKBONES: dict[str, Callable[[int], Backbone]] = {
 
 def list_models() -> list[str]:
     """The names that create_model knows."""
-    return [*BACKBONES, "drenet"]
+    return [*BACKBONES, "drenet", "nts-net"]
 
 
 def create_model(name: str, num_classes: int) -> Network:
@@ -38,6 +39,8 @@ def create_model(name: str, num_classes: int) -> Network:
         raise ValueError(f"a network tells two classes apart or more, not {num_classes}")
     if name == "drenet":
         return DreNet(name, resnet50(num_classes), num_classes)
+    if name == "nts-net":
+        return NtsNet(name, resnet50(num_classes), num_classes)
     if name in BACKBONES:
         return PlainClassifier(name, BACKBONES[name](num_classes))
     nearest = get_close_matches(name.lower(), list_models(), n=1, cutoff=0.0)[0]
