@@ -1,8 +1,9 @@
 """Patients and pictures that stand on both sides of a split, or under two names.
 
-Near-identical pictures are found by correlation: every picture is shrunk to 32 x 32 and brought to
-mean 0 and length 1, which turns correlation into distance. A k-d tree over the means of 8 x 8
-blocks finds the candidates; block means never make a distance longer, so that no pair is missed.
+Near-identical pictures are found by correlation: every picture, and some slices of every study,
+are shrunk to 32 x 32 and brought to mean 0 and length 1, which turns correlation into distance. The
+means of 8 x 8 blocks are the perceptual hash: a k-d tree over them finds the candidates, and as
+block means never make a distance longer, no pair is missed. A candidate is then compared in full.
 """
 
 from collections import defaultdict
@@ -17,7 +18,9 @@ from scipy.spatial import cKDTree
 
 from deeppneumonia.datasets.fingerprint import content_sha256
 from deeppneumonia.datasets.manifest import Manifest, ManifestRow
+from deeppneumonia.domain import Unit
 from deeppneumonia.errors import StudyError
+from deeppneumonia.preprocessing import apply_window, equal_slices
 from deeppneumonia.readers import read_volume
 
 # Among 2,553 real slices the most alike lungs of two patients reach 0.987 and two empty scanner
@@ -25,7 +28,9 @@ from deeppneumonia.readers import read_volume
 NEAR_IDENTICAL = 0.995
 """Least correlation of two pictures that count as one."""
 
-_PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg"}
+SLICES_PER_STUDY = 5
+"""Equal slices of a study that are compared; the same study exported twice has them in common."""
+
 _THUMBNAIL_PX, _BLOCK_PX = 32, 8
 
 
@@ -52,12 +57,13 @@ class IdenticalFiles:
 
 @dataclass(frozen=True, slots=True)
 class NearIdentical:
-    """Two pictures that look the same, of two patients or in two splits."""
+    """Two pictures, or slices of two studies, that look the same; of two patients or splits."""
 
     lines: tuple[int, int]
     splits: tuple[str, str]
+    labels: tuple[str, str]
     correlation: float
-    """NEAR_IDENTICAL to 1."""
+    """NEAR_IDENTICAL to 1; of two studies, that of their most alike slices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,13 @@ class LeakReport:
     identical: tuple[IdenticalFiles, ...]
     near_identical: tuple[NearIdentical, ...]
     not_compared: tuple[int, ...]
-    """Lines that were not searched for near-identical pictures: studies, unreadable or blank."""
+    """Lines that were not searched for near-identical pictures: unreadable or blank."""
+
+    @property
+    def label_conflicts(self) -> tuple[tuple[int, ...], ...]:
+        """Lines that are one patient, one file or one picture, and have two labels or more."""
+        found = (*self.shared_patients, *self.identical, *self.near_identical)
+        return tuple(each.lines for each in found if len(set(each.labels)) > 1)
 
     @property
     def is_clean(self) -> bool:
@@ -85,12 +97,11 @@ def find_leaks(manifest: Manifest) -> LeakReport:
     thumbnails: list[NDArray[np.float32]] = []
     not_compared: list[int] = []
     for rows in by_content.values():
-        thumbnail = _thumbnail_of(manifest.file(rows[0]))
-        if thumbnail is None:
+        of_row = _thumbnails_of(manifest.file(rows[0]))
+        seen += [rows[0]] * len(of_row)
+        thumbnails += of_row
+        if not of_row:
             not_compared.extend(row.line for row in rows)
-        else:
-            seen.append(rows[0])
-            thumbnails.append(thumbnail)
     return LeakReport(
         shared_patients=_shared_patients(manifest),
         identical=_identical(by_content),
@@ -128,26 +139,35 @@ def _near_identical(
     tree = cKDTree(means.reshape(len(rows), -1) * _BLOCK_PX)  # times 8: an orthonormal projection
     # Two vectors of length 1 with correlation r lie sqrt(2 - 2 r) apart.
     pairs = tree.query_pairs(np.sqrt(2 - 2 * NEAR_IDENTICAL), output_type="ndarray")
-    found = []
+    best: dict[tuple[int, int], NearIdentical] = {}
     for one, other in sorted(pairs.tolist()):
         first, second = rows[one], rows[other]
         if (first.patient_id, first.split) == (second.patient_id, second.split):
             continue
-        correlation = float(pictures[one] @ pictures[other])
-        if correlation >= NEAR_IDENTICAL:
-            lines, splits = (first.line, second.line), (first.split, second.split)
-            found.append(NearIdentical(lines, splits, min(correlation, 1.0)))
-    return tuple(found)
+        correlation = min(float(pictures[one] @ pictures[other]), 1.0)
+        lines = first.line, second.line
+        known = best.get(lines)
+        if correlation >= (known.correlation if known else NEAR_IDENTICAL):
+            splits, labels = (first.split, second.split), (first.label, second.label)
+            best[lines] = NearIdentical(lines, splits, labels, correlation)
+    return tuple(best.values())
 
 
-def _thumbnail_of(path: Path) -> NDArray[np.float32] | None:
-    """(32 * 32,) with mean 0 and length 1; None for what is no picture or shows nothing."""
-    if path.suffix.lower() not in _PICTURE_SUFFIXES or not path.is_file():
-        return None
+def _thumbnails_of(path: Path) -> list[NDArray[np.float32]]:
+    """(32 * 32,) with mean 0 and length 1 each; none for what cannot be read or shows nothing."""
     try:
-        grey = read_volume(path).slice(0).astype(np.float32)
-    except StudyError:
-        return None
+        volume = read_volume(path)
+        slices = [volume.slice(n) for n in equal_slices(len(volume), SLICES_PER_STUDY)]
+    except (StudyError, OSError):
+        return []
+    if volume.unit is Unit.HU:
+        slices = [apply_window(hu, center_hu=-600, width_hu=1500) for hu in slices]
+    found = (_thumbnail_of(grey.astype(np.float32)) for grey in slices)
+    return [thumbnail for thumbnail in found if thumbnail is not None]
+
+
+def _thumbnail_of(grey: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """None for a picture that shows nothing."""
     small = cv2.resize(grey, (_THUMBNAIL_PX, _THUMBNAIL_PX), interpolation=cv2.INTER_AREA).ravel()
     centred = small - small.mean()
     length = float(np.linalg.norm(centred))

@@ -95,18 +95,42 @@ def six_statistics_cross_validated(
         groups: n patient keys; a patient is never on both sides.
         classes: C, how many classes there are.
     """
-    usable = np.flatnonzero(~np.isnan(statistics).any(axis=1))
+    return cross_validated_forest(
+        statistics, labels, groups, classes=classes, seed=seed, what="six statistics"
+    )
+
+
+def cross_validated_forest(
+    values: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    groups: Sequence[str],
+    *,
+    classes: int,
+    seed: int,
+    what: str,
+) -> Baseline:
+    """Patients of one fold, told apart by a random forest fitted on those of the others.
+
+    Args:
+        values: (n, d); a row with a NaN gets no answer.
+        labels: (n,) class indices.
+        groups: n patient keys; a patient is never on both sides.
+        classes: C, how many classes there are.
+        seed: of the folds and the forest.
+        what: names the values in `Baseline.how`.
+    """
+    usable = np.flatnonzero(~np.isnan(values).any(axis=1))
     usable_groups = np.asarray(groups)[usable]
     folds = min(FOLDS, _fewest_patients(labels[usable], usable_groups.tolist()))
     if folds < 2:
-        return _no_answer(len(statistics), classes, "cross-validation needs two patients per class")
-    probabilities = np.full((len(statistics), classes), np.nan)
-    for fitted, held_out in _folds(labels[usable], usable_groups, folds, seed):
-        forest = _forest(statistics[usable[fitted]], labels[usable[fitted]], seed)
-        probabilities[usable[held_out]] = _answers(forest, statistics[usable[held_out]], classes)
+        return _no_answer(len(values), classes, "cross-validation needs two patients per class")
+    probabilities = np.full((len(values), classes), np.nan)
+    for fitted, held_out in patient_folds(labels[usable], usable_groups.tolist(), folds, seed):
+        forest = _forest(values[usable[fitted]], labels[usable[fitted]], seed)
+        probabilities[usable[held_out]] = _answers(forest, values[usable[held_out]], classes)
     return Baseline(
         probabilities=probabilities,
-        how=f"random forest on six statistics, {folds}-fold cross-validation by patient",
+        how=f"random forest on {what}, {folds}-fold cross-validation by patient",
     )
 
 
@@ -145,8 +169,8 @@ def _answers(forest: Any, statistics: NDArray[np.floating], classes: int) -> NDA
     return probabilities
 
 
-def _folds(
-    labels: NDArray[np.integer], groups: NDArray[np.str_], folds: int, seed: int
+def patient_folds(
+    labels: NDArray[np.integer], groups: Sequence[str], folds: int, seed: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Rows to fit on and rows to answer for, with classes spread evenly and patients whole."""
     from sklearn.model_selection import StratifiedGroupKFold

@@ -1,0 +1,146 @@
+"""The audit of a manifest as one page that needs nothing else: no network, script or second file."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from deeppneumonia.reports.document import DISCLAIMER, Fact
+from deeppneumonia.reports.figures import to_png
+from deeppneumonia.reports.palette import CLASS_COLOURS
+
+LEAST_AUC, WIDTH = 0.2, 320.0
+"""Left end and length, in units, of the scale on which AUCs are drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A small picture and what it is; never whose it is."""
+
+    grey: NDArray[np.uint8]
+    """(height, width)."""
+
+    caption: str
+
+    @property
+    def uri(self) -> str:
+        """The picture as a PNG inside the page."""
+        png = to_png(np.asarray(cv2.cvtColor(self.grey, cv2.COLOR_GRAY2RGB), np.uint8))
+        return f"data:image/png;base64,{b64encode(png).decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Thumbnails that belong together: two alike pictures, or one band of a value."""
+
+    title: str
+    remark: str
+    thumbnails: tuple[Thumbnail, ...]
+    counts: Mapping[str, int]
+    """Patients by label; empty where they are not counted."""
+
+    @property
+    def total(self) -> int:
+        """Patients in all."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class AucLine:
+    """One row of the table of guesses."""
+
+    title: str
+    meaning: str
+    value: float | None
+    low: float | None
+    high: float | None
+    patients: int
+    gives_away: bool
+    remark: str
+    """The value that tells most, or why nothing was measured."""
+
+    @property
+    def words(self) -> str:
+        """`0.93 (0.88-0.97)`, or a dash."""
+        if self.value is None:
+            return "-"
+        if self.low is None or self.high is None:
+            return f"{self.value:.2f}"
+        return f"{self.value:.2f} ({self.low:.2f}-{self.high:.2f})"
+
+    def place(self, auc: float) -> str:
+        """Where an AUC stands on the scale, from the left."""
+        return f"{WIDTH * (max(auc, LEAST_AUC) - LEAST_AUC) / (1 - LEAST_AUC):.1f}"
+
+
+@dataclass(frozen=True, slots=True)
+class AucTable:
+    """Guesses that mean the same when they succeed."""
+
+    title: str
+    remark: str
+    lines: tuple[AucLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPage:
+    """All that the page says, from top to bottom."""
+
+    status: str
+    """`clean` or `found`."""
+
+    headline: str
+    findings: tuple[str, ...]
+    """Whole sentences, the gravest first."""
+
+    labels: tuple[str, ...]
+    who: tuple[tuple[str, tuple[int, ...]], ...]
+    """Rows of the table of contents: a title, and a number for each label."""
+
+    leaks: tuple[Fact, ...]
+    alike: tuple[Group, ...]
+    more_alike: int
+    """Pairs that are not shown."""
+
+    tables: tuple[AucTable, ...]
+    bands: tuple[tuple[str, tuple[Group, ...]], ...]
+    """For each finding: what it is about, and its bands."""
+
+    not_done: tuple[str, ...]
+    provenance: tuple[Fact, ...]
+    disclaimer: str = DISCLAIMER
+
+
+_PAGES = Environment(
+    loader=PackageLoader("deeppneumonia.reports"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render_audit(page: AuditPage) -> str:
+    """The whole page as one HTML file."""
+    ticks = (0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
+    scale = [(f"{WIDTH * (tick - LEAST_AUC) / (1 - LEAST_AUC):.1f}", tick) for tick in ticks]
+    return _PAGES.get_template("audit.html.j2").render(
+        page=page, scale=scale, width=WIDTH, style=Markup(_style())
+    )
+
+
+def _style() -> str:
+    """The sheet of every report, with what only this page needs."""
+    loader = _PAGES.loader
+    assert loader is not None
+    sheets = [loader.get_source(_PAGES, name)[0] for name in ("report.css", "audit.css")]
+    light = "".join(f"--c{i}:{one.light};" for i, one in enumerate(CLASS_COLOURS))
+    dark = "".join(f"--c{i}:{one.dark};" for i, one in enumerate(CLASS_COLOURS))
+    classes = "".join(f".c{i}{{fill:var(--c{i})}}" for i in range(len(CLASS_COLOURS)))
+    media = f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}{classes}"
+    return "\n".join([media, *sheets])
