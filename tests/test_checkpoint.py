@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from deeppneumonia.checkpoint import (
     CheckpointMetadata,
+    OperatingLevel,
     Thresholds,
     load_checkpoint,
     read_metadata,
@@ -23,7 +24,12 @@ METADATA = CheckpointMetadata(
     classes=ClassSet(("covid", "healthy")),
     preprocessing=PreprocessConfig(fill=Fill.BLACK),
     temperature=1.7,
-    thresholds=Thresholds(confidence=0.6),
+    thresholds=Thresholds(
+        confidence=0.6,
+        operating_points=(
+            OperatingLevel(target=0.9, threshold=0.31, sensitivity=0.92, specificity=0.7),
+        ),
+    ),
     provenance={"commit": "abc"},
 )
 

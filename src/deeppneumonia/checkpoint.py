@@ -21,6 +21,28 @@ METADATA_KEY = "deeppneumonia"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OperatingLevel:
+    """A level on the first class's calibrated probability, and what it gave where it was chosen."""
+
+    target: float
+    """The sensitivity that was asked for, such as 0.9."""
+
+    threshold: float
+    """From this probability on a patient counts as one of the first class."""
+
+    sensitivity: float
+    """Share of the validation patients of the first class that it found."""
+
+    specificity: float
+    """Share of the other validation patients that it left alone."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must lie between 0 and 1, not {value}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
     """The levels at which an answer changes, chosen on validation patients."""
 
@@ -30,6 +52,9 @@ class Thresholds:
 
     detail: float = 0.8
     """A detail is drawn when it speaks for the slice's disease at least this strongly."""
+
+    operating_points: tuple[OperatingLevel, ...] = ()
+    """Levels for those who must not miss the first class; empty when none were chosen."""
 
     def __post_init__(self) -> None:
         for name in ("confidence", "detail"):
@@ -203,7 +228,7 @@ def _from_json(text: str, name: str) -> CheckpointMetadata:
             classes=ClassSet(tuple(stored["classes"])),
             preprocessing=PreprocessConfig.from_dict(stored["preprocessing"]),
             temperature=float(stored["temperature"]),
-            thresholds=Thresholds(**stored["thresholds"]),
+            thresholds=_thresholds(stored["thresholds"]),
             ood=stored["ood"],
             provenance=stored["provenance"],
             metrics=stored["metrics"],
@@ -213,3 +238,8 @@ def _from_json(text: str, name: str) -> CheckpointMetadata:
             f"The metadata of {name} cannot be used ({error}): the file is damaged or was edited. "
             f"Install it again."
         ) from error
+
+
+def _thresholds(stored: Mapping[str, Any]) -> Thresholds:
+    points = tuple(OperatingLevel(**point) for point in stored.get("operating_points", ()))
+    return Thresholds(**{**stored, "operating_points": points})

@@ -99,6 +99,15 @@ def test_an_operating_point_reaches_its_sensitivity_and_no_lower_threshold_is_ta
     assert all_but_none.specificity == 0.25
 
 
+def test_with_three_classes_the_first_stands_against_the_rest() -> None:
+    labels = np.array([0, 0, 1, 2, 2])
+    first = np.array([0.8, 0.3, 0.4, 0.2, 0.1])
+    probabilities = np.stack([first, (1 - first) * 0.9, (1 - first) * 0.1], axis=1)
+    (point,) = operating_points(labels, probabilities, sensitivities=[0.95])
+    assert (point.threshold, point.sensitivity) == (0.3, 1.0)
+    assert point.specificity == pytest.approx(2 / 3)
+
+
 def test_a_threshold_is_applied_to_other_patients_as_it_is() -> None:
     point = at_threshold(np.array([0, 0, 1]), two_classes([0.9, 0.2, 0.1]), 0.5)
     assert (point.sensitivity, point.specificity) == (0.5, 1.0)
@@ -107,7 +116,7 @@ def test_a_threshold_is_applied_to_other_patients_as_it_is() -> None:
 def test_what_cannot_be_fitted_is_refused() -> None:
     with pytest.raises(ValueError, match="every row is NaN"):
         fit_temperature(np.array([0]), np.full((1, 2), np.nan))
-    with pytest.raises(ValueError, match="two classes"):
-        operating_points(np.array([0, 1, 2]), np.eye(3))
+    with pytest.raises(ValueError, match="first class and one of the rest"):
+        operating_points(np.array([1, 1, 2]), np.eye(3))
     with pytest.raises(ValueError, match="temperature must be more than 0"):
         calibrate(np.full((1, 2), 0.5), 0.0)

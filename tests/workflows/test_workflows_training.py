@@ -49,6 +49,10 @@ def test_a_run_leaves_everything_that_a_result_depends_on(run: Path) -> None:
     assert metadata.provenance["recipe"]["name"] == "small"
     assert metadata.provenance["patients"]["train"] == {"bacterial": 2, "covid": 2, "healthy": 2}
     assert metadata.temperature > 0
+    ninety, ninety_five = metadata.thresholds.operating_points
+    assert (ninety.target, ninety_five.target) == (0.9, 0.95)
+    assert ninety.sensitivity >= 0.9 and ninety_five.sensitivity >= 0.95
+    assert ninety_five.threshold <= ninety.threshold
 
 
 def test_a_run_is_not_continued_with_another_recipe(run: Path, cohort: Path) -> None:

@@ -163,18 +163,18 @@ def operating_points(
     *,
     sensitivities: Sequence[float] = SENSITIVITIES,
 ) -> tuple[OperatingPoint, ...]:
-    """For each sensitivity, the highest threshold on class 0 that reaches it, for two classes.
+    """For each sensitivity, the highest threshold on class 0 that reaches it.
 
     Args:
-        labels: (P,) 0 for the positive class, 1 for the other.
-        probabilities: (P, 2), calibrated; NaN rows are left out.
+        labels: (P,) 0 for the positive class; the others are the rest, against which it stands.
+        probabilities: (P, C), calibrated; NaN rows are left out.
 
     Raises:
-        ValueError: if there are not two classes, each with a patient.
+        ValueError: unless there is a patient of class 0, and one of the rest.
     """
     labels, probabilities = _answers(labels, probabilities)
-    if probabilities.shape[1] != 2 or len(np.unique(labels)) != 2:
-        raise ValueError("operating points need two classes, each with a patient")
+    if len(np.unique(labels == 0)) != 2:
+        raise ValueError("operating points need a patient of the first class and one of the rest")
     positive = np.sort(probabilities[labels == 0, 0])[::-1]
     needed = [int(np.ceil(share * len(positive) - 1e-9)) for share in sensitivities]
     return tuple(
@@ -185,13 +185,13 @@ def operating_points(
 def at_threshold(
     labels: NDArray[np.integer], probabilities: NDArray[np.floating], threshold: float
 ) -> OperatingPoint:
-    """What a threshold on class 0 of two gives on these patients; NaN rows are left out."""
+    """What a threshold on class 0 gives on these patients; NaN rows are left out."""
     labels, probabilities = _answers(labels, probabilities)
     called = probabilities[:, 0] >= threshold
     return OperatingPoint(
         threshold=threshold,
         sensitivity=float(called[labels == 0].mean()),
-        specificity=float((~called[labels == 1]).mean()),
+        specificity=float((~called[labels != 0]).mean()),
     )
 
 

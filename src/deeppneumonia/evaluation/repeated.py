@@ -51,12 +51,13 @@ def mean_scores(
         ValueError: if a patient has two labels, or the arrays do not fit together.
     """
     for one in answers:
-        labels, _ = checked(labels, one, groups)
+        checked(labels, one, groups)
         check_names(class_names, one)
-    value, value_per_class = _mean(labels, answers, np.ones((1, len(labels))))
+    indices = labels.astype(np.int64)
+    value, value_per_class = _mean(indices, answers, np.ones((1, len(labels))))
     drawn = [
-        _mean(labels, answers, weights)
-        for weights in patient_draws(labels, groups, repeats=draws, seed=seed)
+        _mean(indices, answers, weights)
+        for weights in patient_draws(indices, groups, repeats=draws, seed=seed)
     ]
     overall = {name: np.concatenate([one[name] for one, _ in drawn]) for name in METRICS}
     of_class = {name: np.concatenate([one[name] for _, one in drawn]) for name in PER_CLASS}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deeppneumonia.checkpoint import Checkpoint
-from deeppneumonia.domain import title_of
+from deeppneumonia.domain import PatientDiagnosis, title_of
 from deeppneumonia.reports import ReportContext, write_outputs
 from deeppneumonia.workflows.diagnose import Reading
 
@@ -23,7 +23,7 @@ def write_reading(reading: Reading, checkpoint: Checkpoint, folder: Path) -> tup
         created=datetime.now().astimezone(),
         volume=reading.volume,
         detail_level=checkpoint.metadata.thresholds.detail,
-        trained_on=trained_on(checkpoint),
+        trained_on=(*trained_on(checkpoint), *operating_points(checkpoint, reading.diagnosis)),
     )
     return write_outputs(reading.diagnosis, reading.key_slices, folder, context)
 
@@ -34,6 +34,23 @@ def trained_on(checkpoint: Checkpoint) -> tuple[str, ...]:
     sentences = [*_patients(provenance), *_validation(metrics)]
     sentences.extend(str(remark) for remark in provenance.get("remarks", ()))
     return tuple(sentences)
+
+
+def operating_points(checkpoint: Checkpoint, diagnosis: PatientDiagnosis) -> tuple[str, ...]:
+    """The levels for those who must not miss the first class, and on which side this patient is."""
+    label = checkpoint.metadata.classes.labels[0]
+    found = diagnosis.probabilities.get(label)
+    return tuple(
+        f"Operating point for {point.target:.0%} sensitivity: a probability of {title_of(label)} "
+        f"of {point.threshold:.1%} or more found {point.sensitivity:.0%} of the validation "
+        f"patients who have it and left {point.specificity:.0%} of the others alone"
+        + ("." if found is None else f"; this patient lies {_side(found, point.threshold)} it.")
+        for point in checkpoint.metadata.thresholds.operating_points
+    )
+
+
+def _side(probability: float, threshold: float) -> str:
+    return "on or above" if probability >= threshold else "below"
 
 
 def _patients(provenance: Mapping[str, Any]) -> list[str]:

@@ -3,51 +3,32 @@
 import json
 import logging
 import subprocess
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from deeppneumonia.checkpoint import (
-    Checkpoint,
-    CheckpointMetadata,
-    Thresholds,
-    load_checkpoint,
-    save_checkpoint,
-)
+from deeppneumonia.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
 from deeppneumonia.datasets import (
     Manifest,
     SliceCache,
-    SliceEntry,
     SliceLoader,
     build_cache,
     write_manifest,
 )
 from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.errors import ConfigError, TrainingError
-from deeppneumonia.evaluation import (
-    aggregate_by_patient,
-    calibrate,
-    choose_confidence_threshold,
-    fit_temperature,
-)
 from deeppneumonia.files import write_whole
-from deeppneumonia.inference import TorchEngine
 from deeppneumonia.inference.engines import choose_device
 from deeppneumonia.models import Network, StartWeights, create_model, load_start_weights
 from deeppneumonia.training import Loaders, Precision, Trainer, TrainingResult, fit_linear_heads
+from deeppneumonia.workflows.calibration import calibrated
 from deeppneumonia.workflows.prepare import patients_by_part, read_divided
 from deeppneumonia.workflows.recipes import Recipe
 
 logger = logging.getLogger(__name__)
-
-
-PHANTOM_SITE = "phantom"
-"""The site of phantom patients in the manifests that `deeppneumonia phantom` writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +57,7 @@ def train_recipe(
     device: str = "auto",
     progress: Progress | None = None,
     quiet: bool = False,
+    divided: Manifest | None = None,
 ) -> Trained:
     """Prepare, train, calibrate and save; goes on where an earlier run of the same recipe ended.
 
@@ -88,13 +70,14 @@ def train_recipe(
         device: auto, cpu, cuda or cuda:N.
         progress: called with (rows preprocessed, rows in all).
         quiet: show no bar for the steps of training.
+        divided: rows below `data` with their splits, instead of those that the recipe names.
 
     Raises:
         ManifestError, WeightsError, ConfigError: if something that was named cannot be used.
         TrainingError: if no training or validation slice is left, or training fails.
     """
     # Whatever can be refused is, before anything is written or an hour is spent on slices.
-    manifest = read_divided(recipe.data, data, recipe.classes.labels)
+    manifest = divided or read_divided(recipe.data, data, recipe.classes.labels)
     network, started = start_network(recipe, start)
     network.to(choose_device(device))
     out.mkdir(parents=True, exist_ok=True)
@@ -203,41 +186,6 @@ def _in_order(recipe: Recipe, cache: SliceCache) -> SliceLoader:
         augment=None,
         input_px=recipe.preprocessing.picture_px,
     )
-
-
-def calibrated(checkpoint: Checkpoint, cache: SliceCache, device: str) -> CheckpointMetadata:
-    """Temperature and confidence threshold, fitted on the validation patients alone.
-
-    Phantoms do not count, unless there is nobody else: they are easier than any person.
-    """
-    classes = checkpoint.metadata.classes
-    everybody = cache.entries_of("validation")
-    entries = tuple(entry for entry in everybody if entry.site != PHANTOM_SITE) or everybody
-    answers = TorchEngine(checkpoint, device=device).run(pictures_of(cache, entries))
-    labels = np.array([classes.index(entry.label) for entry in entries])
-    patients = aggregate_by_patient(
-        labels, answers.probabilities, [entry.patient_id for entry in entries]
-    )
-    temperature = fit_temperature(patients.labels, patients.probabilities)
-    threshold = choose_confidence_threshold(
-        patients.labels, calibrate(patients.probabilities, temperature)
-    )
-    found = {
-        "patients": len(patients.patients),
-        "answered": threshold.answered,
-        "accuracy_of_answered": threshold.accuracy,
-    }
-    return replace(
-        checkpoint.metadata,
-        temperature=temperature,
-        thresholds=Thresholds(confidence=threshold.threshold),
-        metrics={**checkpoint.metadata.metrics, "validation": found},
-    )
-
-
-def pictures_of(cache: SliceCache, entries: Sequence[SliceEntry]) -> np.ndarray[Any, Any]:
-    """The pictures (n, side, side) of kept entries, in their order."""
-    return cache.pictures[[entry.array_row for entry in entries if entry.array_row is not None]]
 
 
 def _with_history(
