@@ -31,10 +31,15 @@ class PhantomConfig:
     """True gives each label a scanner of its own (kernel, noise, grey offset), as a data set has
     whose sick and healthy patients came from different hospitals."""
 
+    contrast_hu: float = 0.0
+    """What contrast medium adds to blood, in HU; 0 is an unenhanced scan, 150 to 300 are usual."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", Diagnosis(self.label))
         if self.seed < 0:
             raise ValueError(f"seed must be 0 or more, not {self.seed}")
+        if not 0 <= self.contrast_hu <= 1000:
+            raise ValueError(f"contrast_hu must be 0 to 1000, not {self.contrast_hu}")
         if len(self.shape) != 3 or min(self.shape) < 4 or min(self.shape[1:]) < 64:
             raise ValueError(
                 f"a phantom needs at least 4 slices of 64 x 64 pixels, not {self.shape}"

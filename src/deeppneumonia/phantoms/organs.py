@@ -86,12 +86,23 @@ def dome_height(patient: Patient, x: Field, y: Field) -> Field:
     return height
 
 
-def paint_mediastinum(hu: Field, patient: Patient, plane: Plane) -> None:
-    """Paint heart, great vessels, gullet and airways of one slice over the fat around them."""
+def paint_mediastinum(
+    hu: Field, patient: Patient, plane: Plane, *, contrast_hu: float = 0.0
+) -> None:
+    """Paint heart, great vessels, gullet and airways of one slice over the fat around them.
+
+    Args:
+        hu: (rows, columns) of the plane.
+        contrast_hu: what contrast medium adds to blood.
+    """
     middle, where = plane.part(90 - np.abs(plane.x))
     part, x, y, z, soft = hu[where], middle.x, middle.y, plane.z, plane.soft_mm
-    paint(part, coverage(heart_depth(patient, x, y, z), soft), BLOOD_HU + 4)
-    for start, end, radius in _near(z, (*GREAT_VESSELS, ESOPHAGUS), 0):
+    heart = coverage(heart_depth(patient, x, y, z), soft)
+    # Of the heart about two thirds are chambers; the muscle takes up less medium.
+    paint(part, heart, BLOOD_HU + 4 + 0.7 * contrast_hu)
+    for start, end, radius in _near(z, GREAT_VESSELS, 0):
+        paint(part, coverage(tube(x, y, z, start, end, radius), soft), BLOOD_HU + contrast_hu)
+    for start, end, radius in _near(z, (ESOPHAGUS,), 0):
         paint(part, coverage(tube(x, y, z, start, end, radius), soft), BLOOD_HU)
     air = airway_depth(x, y, z)
     if air is not None:

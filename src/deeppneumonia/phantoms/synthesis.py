@@ -105,7 +105,7 @@ class _Scene:
         paint_wall(hu, self.patient, plane, body)
         paint(hu, coverage(plane.cavity, plane.soft_mm), FAT_HU + 5)
         paint_abdomen(hu, self.patient, plane)
-        paint_mediastinum(hu, self.patient, plane)
+        paint_mediastinum(hu, self.patient, plane, contrast_hu=self.config.contrast_hu)
         paint_bones(hu, self.patient, plane)
         lung, lesion = self._paint_lungs(hu, plane, index)
         pixel_mm = self.config.spacing_mm[1]
@@ -163,5 +163,5 @@ class _Scene:
             for tubes in (self.trees.walls, self.trees.lumens, self.trees.vessels)
         )
         paint(tissue, walls * (tissue < WALL_HU), WALL_HU)
-        paint(tissue, vessels * (1 - lumens), BLOOD_HU)
+        paint(tissue, vessels * (1 - lumens), BLOOD_HU + self.config.contrast_hu)
         paint(tissue, lumens, GAS_HU + 15)
