@@ -76,16 +76,18 @@ def test_a_tilt_that_stands_in_the_header_only_is_flagged(lab, tmp_path, shows_t
     [((0, 1, 0, 0, 0, -1), (3, 0, 0)), ((1, 0, 0, 0, 0, -1), (0, 3, 0))],
     ids=["sagittal", "coronal"],
 )
-def test_other_directions_are_refused(lab, tmp_path, orientation, step):
-    slices = lab.chest(orientation=orientation, step=step)
+def test_a_few_slices_of_another_direction_are_no_series(lab, tmp_path, orientation, step):
+    slices = lab.chest(3, orientation=orientation, step=step)
     assert "not axial: they are turned 90 deg" in refusal(NotAxialError, lab.save(slices, tmp_path))
 
 
-def test_oblique_slices_are_refused_with_their_angle(lab, tmp_path):
+def test_oblique_slices_are_blocked_with_their_angle(lab, tmp_path):
     turn = np.radians(20)
     normal = (0, -3 * np.sin(turn), 3 * np.cos(turn))
     slices = lab.chest(orientation=(1, 0, 0, 0, np.cos(turn), np.sin(turn)), step=normal)
-    assert "turned 20 degrees" in refusal(NotAxialError, lab.save(slices, tmp_path))
+    (flag,) = read_volume(lab.save(slices, tmp_path)).flags
+    assert (flag.code, flag.blocks) == ("oblique", True)
+    assert "turned 20 degrees" in flag.message
 
 
 @pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
@@ -179,9 +181,10 @@ def test_different_slices_in_one_place_are_refused(lab, tmp_path):
     assert "Two different slices lie in the same place" in message
 
 
-def test_two_acquisitions_in_one_series_are_separated(lab, tmp_path, shows_the_ramp):
+def test_a_fragment_of_another_acquisition_is_left_out(lab, tmp_path, shows_the_ramp):
     first = with_tag(lab.chest(), AcquisitionNumber=1)
-    second = with_tag(lab.chest(8), AcquisitionNumber=2)
+    monitoring = [lab.ct_slice(lab.chest()[5].ImagePositionPatient) for _ in range(10)]
+    second = with_tag([*lab.chest(4), *monitoring], AcquisitionNumber=2)
     for dataset in second:
         dataset.PixelData = dataset.PixelData[2:] + b"\0\0"
     lab.save(first, tmp_path / "a")
@@ -189,7 +192,14 @@ def test_two_acquisitions_in_one_series_are_separated(lab, tmp_path, shows_the_r
     volume = read_volume(tmp_path)
     shows_the_ramp(volume)
     assert codes(volume) == ["mixed_acquisitions"]
-    assert "8 images left out" in volume.flags[0].message
+    assert "14 images left out" in volume.flags[0].message
+
+
+def test_two_whole_acquisitions_in_one_series_are_refused(lab, tmp_path):
+    lab.save(with_tag(lab.chest(), AcquisitionNumber=1), tmp_path / "a")
+    lab.save(with_tag(lab.chest(8), AcquisitionNumber=2), tmp_path / "b")
+    message = refusal(MixedSeriesError, tmp_path)
+    assert "2 acquisitions of the same region, with 12 and 8 slices" in message
 
 
 def test_one_acquisition_a_slice_is_one_stack(lab, tmp_path, shows_the_ramp):

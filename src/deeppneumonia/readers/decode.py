@@ -1,6 +1,7 @@
 """From stored DICOM values to Hounsfield units, one slice at a time and only when asked for."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,10 @@ class MissingRescaleError(StudyError):
 
 @dataclass(frozen=True)
 class DicomSlices:
-    """The pixels of a checked series; nothing is kept in memory."""
+    """The pixels of a checked series; nothing is kept in memory, unless slices are turned."""
 
     headers: tuple[SliceHeader, ...]
-    """From feet to head."""
+    """Along their normal: from feet to head for axial slices."""
 
     reorientation: Reorientation
     dtype: np.dtype[Any]
@@ -46,19 +47,34 @@ class DicomSlices:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        size = self.headers[0].rows, self.headers[0].columns
-        rows, columns = size if self.reorientation.axes[1] == 1 else size[::-1]
-        return len(self.headers), rows, columns
+        size = len(self.headers), self.headers[0].rows, self.headers[0].columns
+        slices, rows, columns = (size[axis] for axis in self.reorientation.axes)
+        return slices, rows, columns
 
     def read(self, index: int) -> NDArray[Any]:
         """Slice `index` in HU; StudyError when its pixel data are damaged."""
+        if not self.reorientation.slices_stay_slices:
+            turned: NDArray[Any] = self._turned[index]
+            return turned
+        picture = self.reorientation.apply_to_slice(self._read_source(index))
+        return np.ascontiguousarray(picture)
+
+    @cached_property
+    def _turned(self) -> NDArray[Any]:
+        """All of a sagittal or coronal series as axial slices, for which each file is needed."""
+        first = self.headers[0]
+        source = np.empty((len(self.headers), first.rows, first.columns), self.dtype)
+        for index in range(len(self.headers)):
+            source[index] = self._read_source(index)
+        return np.ascontiguousarray(self.reorientation.apply(source))
+
+    def _read_source(self, index: int) -> NDArray[Any]:
         header = self.headers[index]
         try:
             stored = decode_stored(header)
         except StudyError as error:
             raise StudyError(f"Slice {index + 1} (counted from the feet): {error}") from error
-        hu = to_hu(stored, header, self.dtype)
-        return np.ascontiguousarray(self.reorientation.apply_to_slice(hu))
+        return to_hu(stored, header, self.dtype)
 
 
 def dtype_for(headers: tuple[SliceHeader, ...]) -> np.dtype[Any]:

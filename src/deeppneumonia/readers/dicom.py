@@ -4,16 +4,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
+
 from deeppneumonia.domain.study import Series, SourceKind, Study
 from deeppneumonia.domain.volume import QualityFlag, Unit, Volume
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.decode import DicomSlices, check_rescale, dtype_for
-from deeppneumonia.readers.display import to_display
+from deeppneumonia.readers.display import Reorientation, to_display
 from deeppneumonia.readers.gate import Lease, NoStudyError, check_voxels
 from deeppneumonia.readers.geometry import stack_slices
 from deeppneumonia.readers.headers import SliceHeader, read_headers
 from deeppneumonia.readers.series import by_series, choose_series, describe
 from deeppneumonia.readers.stack import usable_slices
+
+LOSSY_SYNTAXES = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless}
+"""Lose detail whatever the header says; JPEG 2000 and HTJ2K may lose none."""
 
 
 class MixedPatientsError(StudyError):
@@ -72,7 +78,7 @@ def dicom_volume(
         pixels=DicomSlices(ordered, turn, dtype_for(ordered), lease),
         unit=Unit.HU,
         affine=turn.affine,
-        flags=flags + _flags_of(ordered),
+        flags=flags + turn.flags + _turned_flag(turn) + _flags_of(ordered),
         series=series,
         study=_study_of(headers, ignored),
     )
@@ -122,12 +128,25 @@ def _series_of(uid: str, headers: Sequence[SliceHeader]) -> Series:
     )
 
 
+def _turned_flag(turn: Reorientation) -> tuple[QualityFlag, ...]:
+    if turn.slices_stay_slices:
+        return ()
+    _, row_mm, column_mm = np.linalg.norm(turn.affine[:3, :3], axis=0)
+    return (
+        QualityFlag(
+            "turned_to_axial",
+            "The series is sagittal or coronal; its voxels were arranged as axial slices, with "
+            f"pixels of {row_mm:.2g} x {column_mm:.2g} mm and without interpolation.",
+        ),
+    )
+
+
 def _flags_of(slices: Sequence[SliceHeader]) -> tuple[QualityFlag, ...]:
     """What the headers say about the chosen slices that a reader of the result should know."""
     flags = []
     if len(slices) == 1:
         flags.append(QualityFlag("one_slice", "The series has a single slice."))
-    if any(h.lossy for h in slices):
+    if any(h.lossy or h.transfer_syntax in LOSSY_SYNTAXES for h in slices):
         flags.append(
             QualityFlag("lossy_compression", "The images were compressed with loss of detail.")
         )

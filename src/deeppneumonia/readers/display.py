@@ -1,7 +1,8 @@
 """The way from any array axes to standard display: what a radiologist sees, and a network must.
 
 Slices run from feet to head, rows from front to back, columns from the patient's right to the
-left. Only whole axes are exchanged and turned round; no value is interpolated.
+left. Only whole axes are exchanged and turned round; no value is interpolated, so that oblique
+slices stay oblique, and a flag says so.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deeppneumonia.domain.volume import QualityFlag
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.geometry import (
     MAX_OBLIQUE_DEG,
@@ -32,6 +34,28 @@ class Reorientation:
     affine: NDArray[np.float64]
     """(4, 4): display index (slice, row, column, 1) to LPS mm."""
 
+    @property
+    def slices_stay_slices(self) -> bool:
+        """Whether each slice of the display is one slice of the source."""
+        return self.axes[0] == 0
+
+    @property
+    def flags(self) -> tuple[QualityFlag, ...]:
+        """`oblique`, which blocks, where the display is turned against the patient's axes."""
+        lengths = np.linalg.norm(self.affine[:3, :3], axis=0)
+        angle = _turned_by_deg(self.affine[:3, :3] / lengths, (0, 1, 2))
+        if angle <= MAX_OBLIQUE_DEG:
+            return ()
+        return (
+            QualityFlag(
+                "oblique",
+                f"The slices are oblique: they are turned {angle:.0f} degrees away from the "
+                f"patient's axes, where at most {MAX_OBLIQUE_DEG:.0f} are expected. "
+                "Give the axial series of this study.",
+                blocks=True,
+            ),
+        )
+
     def apply(self, volume: NDArray[Any]) -> NDArray[Any]:
         """A source array as (slices, rows, columns) of the display."""
         turned = volume.transpose(self.axes)
@@ -47,7 +71,8 @@ def to_display(affine: NDArray[np.float64], shape: tuple[int, ...]) -> Reorienta
     """How an array of (any three axes) with this affine to LPS is brought into standard display.
 
     Raises:
-        StudyError: a singular affine, or NotAxialError, or GantryTiltError for sheared axes.
+        StudyError: a singular affine, GantryTiltError for sheared axes, or NotAxialError where
+            two axes lie nearest to one axis of the patient.
     """
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or lengths.min() < 1e-6:
@@ -72,7 +97,7 @@ def to_display(affine: NDArray[np.float64], shape: tuple[int, ...]) -> Reorienta
 
 
 def _check_directions(directions: NDArray[np.float64], axes: tuple[int, ...]) -> None:
-    """Refuse (3, 3) unit columns that are sheared, or turned away from the patient's axes."""
+    """Refuse (3, 3) unit columns that are sheared, or that are no axes of the patient."""
     cosines = np.abs(directions.T @ directions - np.eye(3)).max()
     shear = float(np.degrees(np.arcsin(min(1.0, cosines))))
     if abs(np.linalg.det(directions)) < 0.01:
@@ -82,7 +107,11 @@ def _check_directions(directions: NDArray[np.float64], axes: tuple[int, ...]) ->
         )
     if shear > MAX_TILT_DEG:
         raise GantryTiltError(tilt_deg=shear)
+    if len(set(axes)) < 3:
+        raise NotAxialError(angle_deg=_turned_by_deg(directions, axes))
+
+
+def _turned_by_deg(directions: NDArray[np.float64], axes: tuple[int, ...]) -> float:
+    """Largest angle between the (3, 3) unit columns `axes` and the axes z, y, x of the patient."""
     worst = min(abs(directions[world, axis]) for world, axis in zip((2, 1, 0), axes, strict=True))
-    angle = float(np.degrees(np.arccos(min(1.0, worst))))
-    if len(set(axes)) < 3 or angle > MAX_OBLIQUE_DEG:
-        raise NotAxialError(angle_deg=angle)
+    return float(np.degrees(np.arccos(min(1.0, worst))))

@@ -29,6 +29,7 @@ MAX_SHIFT_MM = 1.0
 """Sideways deviation of a slice from the line through its stack."""
 
 Vector = NDArray[np.float64]
+VERTICAL = np.array([0.0, 0.0, 1.0])
 
 
 class MissingSlicesError(StudyError):
@@ -68,12 +69,12 @@ class GantryTiltError(StudyError):
 
 
 class NotAxialError(StudyError):
-    """The slices are sagittal, coronal or oblique."""
+    """The slices are no axial slices, and cannot be arranged as such."""
 
     def __init__(self, *, angle_deg: float) -> None:
         super().__init__(
-            f"The slices are not axial: they are turned {angle_deg:.0f} degrees away from the "
-            f"patient's axes, where at most {MAX_OBLIQUE_DEG:.0f} are expected. "
+            f"The slices are not axial: they are turned {angle_deg:.0f} degrees away from axial, "
+            f"where at most {MAX_OBLIQUE_DEG:.0f} are expected. "
             "Give the axial series of this study."
         )
 
@@ -87,14 +88,16 @@ class Stack:
     """The order of slices, and the affine of the array that this order makes."""
 
     order: tuple[int, ...]
-    """Indices into the given positions, from feet to head."""
+    """Indices into the given positions, along the normal: from feet to head for axial slices."""
 
     affine: NDArray[np.float64]
     """(4, 4): index (slice, source row, source column, 1) to LPS mm."""
 
 
 def normal_of(orientation: Sequence[float]) -> Vector:
-    """Unit normal of a plane from its six direction cosines, pointing to the head if it can.
+    """Unit normal of a plane from its six direction cosines.
+
+    It points to the head for axial slices, to the left for sagittal, to the back for coronal ones.
 
     Raises:
         OrientationError: if the cosines are not two unit vectors at right angles.
@@ -112,7 +115,12 @@ def normal_of(orientation: Sequence[float]) -> Vector:
         )
     normal = np.cross(row, column)
     normal /= np.linalg.norm(normal)
-    return -normal if normal[2] < 0 else normal
+    return -normal if normal[main_axis(normal)] < 0 else normal
+
+
+def main_axis(normal: Vector) -> int:
+    """The axis of the patient that a normal is nearest to: 0 sagittal, 1 coronal, 2 axial."""
+    return int(np.abs(normal).argmax())
 
 
 def angle_deg(first: Vector, second: Vector) -> float:
@@ -121,21 +129,13 @@ def angle_deg(first: Vector, second: Vector) -> float:
     return float(np.degrees(np.arctan2(sine, abs(float(first @ second)))))
 
 
-def is_axial(orientation: Sequence[float]) -> bool:
-    """Whether a plane is nearer to axial than to anything else; False for a broken orientation."""
-    try:
-        return angle_deg(normal_of(orientation), np.array([0.0, 0.0, 1.0])) < 45
-    except OrientationError:
-        return False
-
-
 def stack_slices(
     positions: Sequence[Sequence[float]],
     orientation: Sequence[float],
     pixel_spacing_mm: tuple[float, float],
     thickness_mm: float = 1.0,
 ) -> Stack:
-    """Order parallel axial slices from feet to head and find out where they lie.
+    """Order parallel slices along their normal and find out where they lie.
 
     Args:
         positions: Image Position (Patient) of each slice, all in different places.
@@ -144,8 +144,8 @@ def stack_slices(
         thickness_mm: stands for the spacing of a single slice, and of nothing else.
 
     Raises:
-        StudyError: GantryTiltError, NotAxialError, MissingSlicesError, VariableSpacingError, or
-            positions that are not finite or not on a line.
+        StudyError: GantryTiltError, MissingSlicesError, VariableSpacingError, or positions that
+            are not finite or not on a line.
     """
     places = np.asarray(positions, float)
     if not np.isfinite(places).all() or min(*pixel_spacing_mm, thickness_mm) <= 0:
@@ -159,8 +159,6 @@ def stack_slices(
     step = normal * thickness_mm
     if len(places) > 1:
         check_line(places[order], normal)
-    check_axial(normal)
-    if len(places) > 1:
         check_spacing(distances[order])
         step = (places[order[-1]] - places[order[0]]) / (len(places) - 1)
     affine = np.eye(4)
@@ -169,13 +167,6 @@ def stack_slices(
     affine[:3, 2] = np.asarray(orientation[:3], float) * pixel_spacing_mm[1]
     affine[:3, 3] = places[order[0]]
     return Stack(order=tuple(int(i) for i in order), affine=affine)
-
-
-def check_axial(normal: Vector) -> None:
-    """NotAxialError unless a plane's normal runs along the patient."""
-    angle = angle_deg(normal, np.array([0.0, 0.0, 1.0]))
-    if angle > MAX_OBLIQUE_DEG:
-        raise NotAxialError(angle_deg=angle)
 
 
 def check_line(places: NDArray[np.float64], normal: Vector) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.decode import NOT_HU
 from deeppneumonia.readers.gate import NoStudyError
-from deeppneumonia.readers.geometry import is_axial, normal_of
+from deeppneumonia.readers.geometry import OrientationError, main_axis, normal_of
 from deeppneumonia.readers.headers import SliceHeader
 
 MIN_SLICES = 10
@@ -26,7 +26,7 @@ class WrongModalityError(StudyError):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A CT series with axial slices, and what speaks for it."""
+    """A CT series with slices in places, and what speaks for it."""
 
     uid: str
     slices: int
@@ -63,8 +63,9 @@ def choose_series(
 ) -> tuple[str, str]:
     """UID of the series to read, and why.
 
-    The rule, in order: CT with axial slices, not a projection; 10 slices or more; 200 mm of the
-    patient, or as much as the longest; thinnest slices; most slices; a lung window; largest
+    The rule, in order: CT with axial slices, or with others where there is no such; not a
+    projection; 10 slices or more; 200 mm of the patient, or as much as the longest; thinnest
+    slices; most slices; a lung window; largest
     coverage; first by UID. A rule that leaves no series over is skipped.
 
     Raises:
@@ -82,13 +83,14 @@ def choose_series(
         raise WrongModalityError(
             f"The study holds {found} and no CT images: give the CT images of a chest."
         )
-    candidates = [c for uid, headers in scans.items() if (c := _candidate(uid, headers))]
-    if not candidates:
-        return _only_unusable(scans), "It is the only CT series."
-    if len(candidates) == 1:
-        others = "" if len(series) == 1 else f" with axial slices among {len(series)} series"
-        return candidates[0].uid, f"It is the only CT series{others}."
-    return _best(candidates)
+    for direction, axes in (("axial", {2}), ("sagittal or coronal", {0, 1})):
+        candidates = [c for uid, headers in scans.items() if (c := _candidate(uid, headers, axes))]
+        if len(candidates) == 1:
+            others = f" with {direction} slices among {len(series)} series" * (len(series) > 1)
+            return candidates[0].uid, f"It is the only CT series{others}."
+        if candidates:
+            return _best(candidates, direction)
+    return _only_unusable(scans), "It is the only CT series."
 
 
 def _has_ct_images(headers: Sequence[SliceHeader]) -> bool:
@@ -120,9 +122,9 @@ def _only_unusable(scans: Mapping[str, Sequence[SliceHeader]]) -> str:
     return max(pictures, key=lambda uid: (len(scans[uid]), uid))
 
 
-def _candidate(uid: str, headers: Sequence[SliceHeader]) -> Candidate | None:
-    """None for a series without axial slices in HU."""
-    slices = [h for h in headers if not h.is_localizer and h.is_placed and is_axial(h.orientation)]
+def _candidate(uid: str, headers: Sequence[SliceHeader], axes: set[int]) -> Candidate | None:
+    """None for a series without slices in HU whose normal runs along one of these axes."""
+    slices = [h for h in headers if not h.is_localizer and h.is_placed and _axis_of(h) in axes]
     if not slices or slices[0].rescale_type in NOT_HU:
         return None
     along = normal_of(slices[0].orientation)
@@ -139,7 +141,15 @@ def _candidate(uid: str, headers: Sequence[SliceHeader]) -> Candidate | None:
     )
 
 
-def _best(candidates: list[Candidate]) -> tuple[str, str]:
+def _axis_of(header: SliceHeader) -> int | None:
+    """The axis of the patient along a slice's normal; None for a broken orientation."""
+    try:
+        return main_axis(normal_of(header.orientation))
+    except OrientationError:
+        return None
+
+
+def _best(candidates: list[Candidate], direction: str) -> tuple[str, str]:
     """Apply the rules of `choose_series` one by one until one candidate is left."""
     total = len(candidates)
     longest = max(c.coverage_mm for c in candidates)
@@ -163,7 +173,7 @@ def _best(candidates: list[Candidate]) -> tuple[str, str]:
     if len(candidates) > 1:
         reasons.append("comes first by UID among series that are alike")
     chosen = min(candidates, key=lambda c: c.uid)
-    return chosen.uid, f"Of {total} axial CT series it {_listed(reasons)}."
+    return chosen.uid, f"Of {total} {direction} CT series it {_listed(reasons)}."
 
 
 def _listed(words: Iterable[str]) -> str:

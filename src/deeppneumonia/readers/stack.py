@@ -11,15 +11,25 @@ from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.decode import decode_stored
 from deeppneumonia.readers.geometry import (
     SAME_PLACE_MM,
+    VERTICAL,
     NotAxialError,
     angle_deg,
-    is_axial,
+    main_axis,
     normal_of,
 )
 from deeppneumonia.readers.headers import SliceHeader
 
 MAX_TURN_DEG = 1.0
 """Planes that differ by more are not of one stack."""
+
+AXIAL = 2
+"""The axis of the patient along which axial slices are stacked."""
+
+MIN_TURNED_SLICES = 10
+"""Fewer sagittal or coronal slices are localizers, whatever their header says."""
+
+MAX_FRAGMENT = 0.5
+"""Up to this share of the slices of the whole scan, another acquisition is a fragment."""
 
 Headers = tuple[SliceHeader, ...]
 Flags = tuple[QualityFlag, ...]
@@ -32,12 +42,12 @@ class MixedSeriesError(StudyError):
 def usable_slices(headers: Sequence[SliceHeader]) -> tuple[Headers, Flags]:
     """The slices of one stack, one to a place, in no particular order.
 
-    Localizers and slices of another direction are left out, repeated slices are dropped, mixed
-    acquisitions are separated; each leaves a flag.
+    Localizers and slices of another direction than most are left out, repeated slices are
+    dropped, fragments of other acquisitions are left out; each leaves a flag.
 
     Raises:
-        StudyError: no positions, only other directions, slices of different size, or different
-            pictures in one place.
+        StudyError: no positions, a few sagittal or coronal slices, slices of different size,
+            several acquisitions, or different pictures in one place.
     """
     slices, left_out = _leave_out_localizers(headers)
     _check_alike(slices)
@@ -48,7 +58,7 @@ def usable_slices(headers: Sequence[SliceHeader]) -> tuple[Headers, Flags]:
 
 
 def height(header: SliceHeader) -> float:
-    """Distance along the slice's own normal, in mm, growing towards the head."""
+    """Distance along the slice's own normal, in mm; for axial slices growing towards the head."""
     return float(normal_of(header.orientation) @ np.asarray(header.position))
 
 
@@ -61,17 +71,27 @@ def _leave_out_localizers(headers: Sequence[SliceHeader]) -> tuple[Headers, Flag
             "Orientation (0020,0037) or Pixel Spacing (0028,0030), without which slices cannot be "
             "placed in the patient: export the original CT images."
         )
-    axial = tuple(h for h in pictures if is_axial(h.orientation))
-    if not axial:
-        vertical = np.array([0.0, 0.0, 1.0])
-        raise NotAxialError(angle_deg=angle_deg(normal_of(pictures[0].orientation), vertical))
-    count = len(headers) - len(axial)
+    kept = _of_main_direction(pictures)
+    count = len(headers) - len(kept)
     flag = QualityFlag(
         "localizers_left_out",
         f"{_images(count)} of this series are localizers or of another direction and were left "
         "out.",
     )
-    return axial, (flag,) if count else ()
+    return kept, (flag,) if count else ()
+
+
+def _of_main_direction(pictures: Headers) -> Headers:
+    """Slices along the direction that has most of them; a few of another one are localizers."""
+    directions: dict[int, list[SliceHeader]] = {}
+    for header in pictures:
+        directions.setdefault(main_axis(normal_of(header.orientation)), []).append(header)
+    enough = {axis: group for axis, group in directions.items() if len(group) >= MIN_TURNED_SLICES}
+    axis = max(enough or directions, key=lambda each: (each in enough) * len(directions[each]))
+    kept = tuple(directions[axis])
+    if axis != AXIAL and len(kept) < MIN_TURNED_SLICES:
+        raise NotAxialError(angle_deg=angle_deg(normal_of(kept[0].orientation), VERTICAL))
+    return kept
 
 
 def _check_alike(slices: Headers) -> None:
@@ -95,8 +115,8 @@ def _check_alike(slices: Headers) -> None:
         )
         if turned.max() > MAX_TURN_DEG:
             raise MixedSeriesError(
-                f"The series mixes axial slices that are turned {turned.max():.0f} degrees against "
-                "each other, where all must lie alike: export one acquisition."
+                f"The series mixes slices that are turned {turned.max():.0f} degrees against each "
+                "other, where all must lie alike: export one acquisition."
             )
 
 
@@ -114,7 +134,10 @@ def _drop_repeated(slices: Headers) -> tuple[Headers, int]:
 
 
 def _separate_acquisitions(slices: Headers) -> tuple[Headers, Flags]:
-    """Where acquisitions overlap along the patient, keep the one with most slices."""
+    """Where acquisitions overlap along the patient, keep the whole one; refuse two whole ones.
+
+    Beside a scan may lie fragments: monitoring of contrast in one place, a repeated start.
+    """
     acquisitions: dict[str, list[SliceHeader]] = {}
     for header in slices:
         acquisitions.setdefault(header.acquisition, []).append(header)
@@ -124,16 +147,27 @@ def _separate_acquisitions(slices: Headers) -> tuple[Headers, Flags]:
     overlap = any(low < end - SAME_PLACE_MM for (_, end), (low, _) in pairwise(spans))
     if not overlap:
         return slices, ()
-    number = max(
-        acquisitions, key=lambda n: (len(acquisitions[n]), -int(n) if n.isdigit() else 0, n)
-    )
-    kept = tuple(acquisitions[number])
+    places = {number: _places(group) for number, group in acquisitions.items()}
+    first, second = sorted(places, key=lambda number: places[number], reverse=True)[:2]
+    if places[second] > MAX_FRAGMENT * places[first]:
+        raise MixedSeriesError(
+            f"The series mixes {len(acquisitions)} acquisitions of the same region, with "
+            f"{places[first]} and {places[second]} slices, where one is expected: "
+            "export one of them as a series of its own."
+        )
+    kept = tuple(acquisitions[first])
     flag = QualityFlag(
         "mixed_acquisitions",
-        f"The series mixes {len(acquisitions)} acquisitions of the same region; the one with the "
-        f"most slices ({len(kept)}) was used and {_images(len(slices) - len(kept))} left out.",
+        f"The series mixes {len(acquisitions)} acquisitions of the same region; the one that is "
+        f"whole ({len(kept)} slices) was used and {_images(len(slices) - len(kept))} left out.",
     )
     return kept, (flag,)
+
+
+def _places(slices: Sequence[SliceHeader]) -> int:
+    """In how many places slices lie."""
+    heights = sorted(map(height, slices))
+    return 1 + sum(high - low >= SAME_PLACE_MM for low, high in pairwise(heights))
 
 
 def _drop_doubles(slices: Headers) -> tuple[Headers, int]:

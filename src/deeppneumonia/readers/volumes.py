@@ -72,7 +72,7 @@ def volume_file_volume(
     """The volume of a file in HU; its pixels are read at once, because compression asks for it.
 
     Raises:
-        StudyError: not three axes, not a number, not HU, an affine that is singular or oblique,
+        StudyError: not three axes, not a number, not HU, an affine that is singular or sheared,
             a damaged file.
     """
     affine, shape = _geometry(file, kind)
@@ -84,7 +84,7 @@ def volume_file_volume(
         pixels=LoadedSlices(array, lease),
         unit=Unit.HU,
         affine=turn.affine,
-        flags=one * (len(array) == 1),
+        flags=turn.flags + one * (len(array) == 1),
         series=study.series[0],
         study=study,
     )

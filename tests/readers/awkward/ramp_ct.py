@@ -15,7 +15,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 ROWS, COLUMNS, SLICES = 40, 48, 12
 ROW_MM, COLUMN_MM, SLICE_MM = 2.0, 1.0, 3.0
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-ORIGIN = np.array([-10.0, -20.0, -30.0])
+ORIGIN = (-10.0, -20.0, -30.0)
 STUDY_UID, SERIES_UID, FRAME_UID = "1.2.826.0.1.1", "1.2.826.0.1.2", "1.2.826.0.1.9"
 
 
@@ -73,10 +73,14 @@ def chest(
     *,
     step: Sequence[float] = (0.0, 0.0, SLICE_MM),
     orientation: Sequence[float] = AXIAL,
+    origin: Sequence[float] = ORIGIN,
     **options: Any,
 ) -> list[Dataset]:
     """Slices from feet to head along `step`, numbered so that InstanceNumber misleads."""
-    slices = [ct_slice(ORIGIN + i * np.array(step), orientation, **options) for i in range(count)]
+    slices = [
+        ct_slice(np.array(origin) + i * np.array(step), orientation, **options)
+        for i in range(count)
+    ]
     for number, dataset in enumerate(reversed(slices), start=1):
         dataset.InstanceNumber = number
     return slices
