@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
-from deeppneumonia.reports.dicom.source import MANUFACTURER, NEEDED, Source, finish
+from deeppneumonia.reports.dicom.source import MANUFACTURER, NEEDED, Source, finish, reference
 from deeppneumonia.reports.document import ReportDocument
 
 
@@ -16,9 +16,8 @@ def secondary_capture(
 ) -> Dataset:
     """One key-slice picture, (height, width, 3) RGB with its warning burnt in."""
     geometry = document.geometry
-    header = source.header(index)
     dataset = hd.sc.SCImage.from_ref_dataset(
-        ref_dataset=header,
+        ref_dataset=source.headers[0],
         pixel_array=drawing,
         photometric_interpretation=hd.PhotometricInterpretationValues.RGB,
         bits_allocated=8,
@@ -38,15 +37,8 @@ def secondary_capture(
     dataset.ImageType = ["DERIVED", "SECONDARY"]
     dataset.DerivationDescription = "AI heat map and details, not for diagnosis"
     dataset.ImageComments = document.disclaimer
-    dataset.SourceImageSequence = [_reference(header)]
+    dataset.SourceImageSequence = [reference(header) for header in source.shown(index)]
     return finish(dataset, source, "AI key slices, not for diagnosis")
-
-
-def _reference(header: Dataset) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = header.SOPClassUID
-    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
-    return item
 
 
 def encapsulated_pdf(pdf: bytes, document: ReportDocument, source: Source) -> Dataset:
@@ -70,6 +62,7 @@ def encapsulated_pdf(pdf: bytes, document: ReportDocument, source: Source) -> Da
     dataset.ConceptNameCodeSequence = [
         hd.sr.CodedConcept.from_code(codes.DCM.ImagingMeasurementReport)
     ]
+    dataset.SourceInstanceSequence = [reference(header) for header in source.headers]
     dataset.MIMETypeOfEncapsulatedDocument = "application/pdf"
     dataset.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
     dataset.EncapsulatedDocumentLength = len(pdf)

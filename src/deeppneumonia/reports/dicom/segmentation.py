@@ -22,7 +22,7 @@ def segmentation(key_slices: Sequence[KeySlice], source: Source) -> Dataset:
     masks, names = [lungs], ["Lungs"]
     if details.any():
         masks, names = [lungs, details], ["Lungs", "Details used by the network"]
-    headers = {id(source.header(index)): source.header(index) for index in indices}
+    headers = {id(header): header for index in indices for header in source.shown(index)}
     between_mm, row_mm, column_mm = source.volume.spacing_mm
     place = source.volume.affine[:3] / (between_mm, row_mm, column_mm, 1)
     dataset = hd.seg.Segmentation(

@@ -57,9 +57,15 @@ class Source:
         """Whether all headers have the UIDs by which objects refer to them."""
         return all(header.get(keyword) for header in self.headers for keyword in IDENTITY)
 
-    def header(self, index: int) -> Dataset:
-        """The header of slice `index`, 0 at the feet."""
-        return self.headers[index if len(self.headers) == len(self.volume) else 0]
+    @property
+    def _one_header_a_slice(self) -> bool:
+        """False for multi-frame images, and for slices that were turned to axial."""
+        turned = any(flag.code == "turned_to_axial" for flag in self.volume.flags)
+        return len(self.headers) == len(self.volume) and not turned
+
+    def shown(self, index: int) -> tuple[Dataset, ...]:
+        """The headers of what slice `index` (0 at the feet) shows: its own, or everybody's."""
+        return (self.headers[index],) if self._one_header_a_slice else self.headers
 
     def place(self, index: int) -> NDArray[np.float64]:
         """(4, 4): (0, row, column, 1) of slice `index` to patient LPS mm.
@@ -69,8 +75,8 @@ class Source:
         """
         place = self.volume.affine.copy()
         place[:3, 3] += index * place[:3, 0]
-        position = self.header(index).get("ImagePositionPatient")
-        if position is not None and len(self.headers) == len(self.volume):
+        if self._one_header_a_slice and "ImagePositionPatient" in self.headers[index]:
+            position = self.headers[index].ImagePositionPatient
             normal = np.cross(place[:3, 2], place[:3, 1])
             normal /= np.linalg.norm(normal)
             place[:3, 3] += normal * (normal @ (np.array(position, float) - place[:3, 3]))
@@ -126,6 +132,14 @@ def _complete(header: Dataset) -> None:
             valid = False
         if value is None or not valid:
             setattr(header, keyword, "")
+
+
+def reference(header: Dataset) -> Dataset:
+    """An item that refers to one source instance (PS3.3 10.8)."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = header.SOPClassUID
+    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    return item
 
 
 def finish(dataset: Dataset, source: Source, description: str) -> Dataset:

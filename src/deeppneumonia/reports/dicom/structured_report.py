@@ -124,12 +124,12 @@ def _key_slice(
     prediction: SlicePrediction, source: Source
 ) -> sr.MeasurementsAndQualitativeEvaluations:
     name = f"key slice {prediction.slice_index}"
-    header = source.header(prediction.slice_index)
+    shown = source.shown(prediction.slice_index)
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(source.uid(name), name),
         algorithm_id=_algorithm(source),
         measurements=_probabilities(prediction.probabilities),
-        source_images=[sr.SourceImageForMeasurementGroup.from_source_image(header)],
+        source_images=[sr.SourceImageForMeasurementGroup.from_source_image(one) for one in shown],
     )
 
 
