@@ -117,7 +117,7 @@ def test_a_black_background_is_black_and_lung_never_is(chest) -> None:
     grey = np.where(drawn.lungs & (drawn.grey < 100), 0, drawn.grey)
     picture, frame = make_picture(grey, drawn.lungs, BLACK)
     core = cv2.erode(drawn.lungs.astype(np.uint8), np.ones((5, 5), np.uint8))
-    assert core.sum() < (picture > 0).sum() * frame.scale**2 < drawn.lungs.sum()
+    assert core.sum() < (picture > 0).sum() * frame.x_scale**2 < drawn.lungs.sum()
 
 
 def test_chest_wall_does_not_draw_the_outline_of_the_lung(chest) -> None:

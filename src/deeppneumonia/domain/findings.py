@@ -34,8 +34,11 @@ class Box:
 class PictureFrame:
     """Where the network's picture lies in its source slice: source = picture * scale + offset."""
 
-    scale: float
-    """Source pixels per picture pixel; the same along both axes, so that shape is kept."""
+    x_scale: float
+    """Source columns per picture pixel."""
+
+    y_scale: float
+    """Source rows per picture pixel; equal to `x_scale` where source pixels are square."""
 
     x_offset: float
     """Source column of the picture's left edge; negative where the picture was padded."""
@@ -46,10 +49,10 @@ class PictureFrame:
     def to_source(self, box: Box) -> Box:
         """A box in picture pixels, moved into source pixels."""
         return Box(
-            box.x0 * self.scale + self.x_offset,
-            box.y0 * self.scale + self.y_offset,
-            box.x1 * self.scale + self.x_offset,
-            box.y1 * self.scale + self.y_offset,
+            box.x0 * self.x_scale + self.x_offset,
+            box.y0 * self.y_scale + self.y_offset,
+            box.x1 * self.x_scale + self.x_offset,
+            box.y1 * self.y_scale + self.y_offset,
         )
 
 

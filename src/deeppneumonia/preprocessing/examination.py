@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from deeppneumonia.preprocessing.crops import find_cut_lungs
 from deeppneumonia.preprocessing.lungs import find_lungs
 from deeppneumonia.preprocessing.picture import make_picture
 from deeppneumonia.preprocessing.slices import equal_slices
+from deeppneumonia.preprocessing.squares import SquareGrid
 from deeppneumonia.preprocessing.windowing import apply_window
 
 FULL_SLICE_PX = 512 * 512
@@ -94,9 +96,14 @@ def examine(
     dropped: list[DroppedSlice] = []
     lung_px = 0
     indices = equal_slices(len(volume), config.slices)
+    grid = SquareGrid.of(volume)
     for index in indices:
-        grey, lung = _grey_and_lung(volume, index, config)
-        lung_px += int(lung.sum())
+        pixels = volume.slice(index)
+        seen = grid.to_square(pixels)
+        grey = _grey(seen, volume.unit, config)
+        lung = _lung(seen, grey, volume)
+        source_lung = grid.mask_to_source(lung)
+        lung_px += int(source_lung.sum())
         verdict = _verdict(index, grey, lung, volume.lung_masked, config.min_lung_fraction)
         if verdict is not None:
             dropped.append(verdict)
@@ -106,10 +113,10 @@ def examine(
             LungSlice(
                 slice_index=index,
                 picture=picture,
-                grey=grey,
-                lung_mask=lung,
-                frame=frame,
-                lung_fraction=float(lung.mean()),
+                grey=grey if seen is pixels else _grey(pixels, volume.unit, config),
+                lung_mask=source_lung,
+                frame=grid.frame_to_source(frame),
+                lung_fraction=float(source_lung.mean()),
             )
         )
     lung_ml = _lung_ml(volume, lung_px, len(indices))
@@ -121,19 +128,19 @@ def examine(
     )
 
 
-def _grey_and_lung(
-    volume: Volume, index: int, config: PreprocessConfig
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """One slice in the lung window (or as it is, for GREY), and its lungs."""
-    pixels = volume.slice(index)
-    if volume.unit is Unit.HU:
+def _grey(pixels: NDArray[Any], unit: Unit, config: PreprocessConfig) -> NDArray[np.uint8]:
+    """One slice in the lung window, or as it is for GREY."""
+    if unit is Unit.HU:
         center, width = config.window_center_hu, config.window_width_hu
-        grey = apply_window(pixels, center_hu=center, width_hu=width)
-    else:
-        grey = np.asarray(pixels, np.uint8)
+        return apply_window(pixels, center_hu=center, width_hu=width)
+    return np.asarray(pixels, np.uint8)
+
+
+def _lung(pixels: NDArray[Any], grey: NDArray[np.uint8], volume: Volume) -> NDArray[np.bool_]:
+    """The lungs of one slice in square pixels."""
     if volume.lung_masked and volume.unit is Unit.GREY:
-        return grey, find_cut_lungs(grey)
-    return grey, find_lungs(pixels, volume.unit)
+        return find_cut_lungs(grey)
+    return find_lungs(pixels, volume.unit)
 
 
 def _verdict(

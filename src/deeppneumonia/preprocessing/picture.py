@@ -20,7 +20,7 @@ def make_picture(
     """Cut a slice to its lungs and bring it to the network's size, its shape kept.
 
     Args:
-        grey: (rows, columns), the slice in the lung window.
+        grey: (rows, columns), the slice in the lung window; its pixels are square.
         lung: (rows, columns), at least one pixel true.
         config: size, intensity and background.
 
@@ -43,7 +43,7 @@ def make_picture(
     cut = np.where(mask, np.maximum(picture, 1), 0).astype(np.uint8)
     if config.fill is Fill.FILL:
         cut = fill_background(cut, copies=config.fill_copies)
-    return cut, PictureFrame(side / px, left, top)
+    return cut, PictureFrame(side / px, side / px, left, top)
 
 
 def _square_around(lung: NDArray[np.bool_]) -> tuple[int, int, int]:
