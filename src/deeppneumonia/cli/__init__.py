@@ -5,6 +5,7 @@ import sys
 import typer
 
 from deeppneumonia.cli import (
+    audit,
     diagnose,
     doctor,
     evaluate,
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (diagnose, prepare, split, train, evaluate, phantom, doctor, info):
+for command in (diagnose, prepare, split, audit, train, evaluate, phantom, doctor, info):
     app.command()(getattr(command, command.__name__.rpartition(".")[2]))
 app.add_typer(models.app, name="models")
 

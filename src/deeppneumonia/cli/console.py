@@ -3,12 +3,13 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from deeppneumonia.errors import DeepPneumoniaError
+from deeppneumonia.errors import ConfigError, DeepPneumoniaError
 
 OutDir = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder for the results; made if missing.")
@@ -43,3 +44,14 @@ def print_json(value: Any) -> None:
 def is_interactive(*, quiet: bool) -> bool:
     """Whether a progress bar would be seen by anyone."""
     return not quiet and sys.stderr.isatty() and "CI" not in os.environ
+
+
+def renaming(pairs: Sequence[str]) -> dict[str, str]:
+    """`cap=bacterial`, as --map takes it, as {"cap": "bacterial"}."""
+    found = {}
+    for pair in pairs:
+        old, equals, new = pair.partition("=")
+        if not (old and equals and new):
+            raise ConfigError(f"--map was given {pair!r}, it takes old=new, as cap=bacterial.")
+        found[old] = new
+    return found

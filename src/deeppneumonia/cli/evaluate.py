@@ -1,16 +1,20 @@
 """`deeppneumonia evaluate`: a checkpoint against a manifest of labelled patients."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from deeppneumonia.cli.console import AsJson, CheckpointName, Device, Quiet, print_json, remark
+from deeppneumonia.cli.console import (
+    AsJson,
+    CheckpointName,
+    Device,
+    Quiet,
+    print_json,
+    remark,
+    renaming,
+)
 from deeppneumonia.cli.progress import progress_bar
-from deeppneumonia.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def evaluate(
@@ -50,7 +54,7 @@ def evaluate(
             out,
             data=data,
             split=part,
-            label_map=_renaming(label_map or []),
+            label_map=renaming(label_map or []),
             device=device,
             progress=progress,
         )
@@ -65,17 +69,6 @@ def evaluate(
         )
     _print_table(metrics)
     remark(f"tables and figures in {out}", quiet=quiet)
-
-
-def _renaming(pairs: "Sequence[str]") -> dict[str, str]:
-    """`cap=bacterial` as {"cap": "bacterial"}."""
-    renaming = {}
-    for pair in pairs:
-        old, equals, new = pair.partition("=")
-        if not (old and equals and new):
-            raise ConfigError(f"--map was given {pair!r}, it takes old=new, as cap=bacterial.")
-        renaming[old] = new
-    return renaming
 
 
 def _print_table(metrics: dict[str, Any]) -> None:

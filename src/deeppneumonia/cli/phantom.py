@@ -22,6 +22,13 @@ def phantom(
     patients: Annotated[int, typer.Option(min=1, help="Patients for each of the labels.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the first patient.")] = 0,
     form: Annotated[Form, typer.Option(help="dicom, nifti or png.")] = Form.DICOM,
+    source_confound: Annotated[
+        bool,
+        typer.Option(
+            "--source-confound",
+            help="Give each label a scanner of its own, as a bad data set has; audit finds it.",
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Make synthetic chest CT of healthy, COVID-19-like and bacterial-like patients.
@@ -32,6 +39,12 @@ def phantom(
     """
     from deeppneumonia.workflows.phantoms import make_cohort
 
-    manifest = make_cohort(out, patients_per_label=patients, first_seed=seed, form=form.value)
+    manifest = make_cohort(
+        out,
+        patients_per_label=patients,
+        first_seed=seed,
+        form=form.value,
+        source_confound=source_confound,
+    )
     remark(f"{3 * patients} patients", quiet=quiet)
     typer.echo(manifest)

@@ -79,7 +79,9 @@ class LeakReport:
     @property
     def label_conflicts(self) -> tuple[tuple[int, ...], ...]:
         """Lines that are one patient, one file or one picture, and have two labels or more."""
-        found = (*self.shared_patients, *self.identical, *self.near_identical)
+        found: list[SharedPatient | IdenticalFiles | NearIdentical] = [
+            *self.shared_patients, *self.identical, *self.near_identical,
+        ]  # fmt: skip
         return tuple(each.lines for each in found if len(set(each.labels)) > 1)
 
     @property

@@ -25,6 +25,9 @@ from deeppneumonia.errors import PreprocessingError, StudyError
 from deeppneumonia.preprocessing import Fill, PreprocessConfig
 
 SLICES_PER_STUDY = 5
+ROWS_PER_PROCESS = 64
+"""Fewer rows are read sooner than another process has started."""
+
 PREVIEW_PX = 112
 SILHOUETTE_PX = 16
 FIRST_GREY = 11
@@ -82,12 +85,13 @@ def find_traces(
     Args:
         manifest: rows of single slices or studies.
         progress: called after each row.
-        workers: processes; all cores when None, in this process when 1.
+        workers: processes; when None as many as the rows are worth, up to all cores.
     """
     tasks = [(row.line, manifest.file(row), row.lung_masked) for row in manifest.rows]
     traces: list[Trace] = []
     unreadable: list[Unreadable] = []
-    found = over_processes(_traces_of, tasks, workers or os.cpu_count() or 1)
+    most = 1 + len(tasks) // ROWS_PER_PROCESS
+    found = over_processes(_traces_of, tasks, workers or min(most, os.cpu_count() or 1))
     for done, (of_row, refusal) in enumerate(found, start=1):
         traces += of_row
         if refusal is not None:

@@ -23,6 +23,9 @@ GIVEN_AWAY = 0.6
 
 Above 0.5 would be too strict: of eight looks at an honest set one would be found in five sets."""
 
+TREES = 60
+"""Enough for patients, who average several pictures; an audit asks ten questions or more."""
+
 CATEGORIES = 30
 """Most different words of one column that are told apart; the rest count as one."""
 
@@ -104,7 +107,7 @@ def guess_labels(
     table, names = encode(rows)
     indices = np.array([classes.index(label) for label in told_labels])
     answers = cross_validated_forest(
-        table, indices, told_groups, classes=len(classes), seed=seed, what=what
+        table, indices, told_groups, classes=len(classes), seed=seed, what=what, trees=TREES
     )
     patients = aggregate_by_patient(indices, answers.probabilities, told_groups)
     scores = score_with_intervals(

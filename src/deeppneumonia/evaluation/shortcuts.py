@@ -108,6 +108,7 @@ def cross_validated_forest(
     classes: int,
     seed: int,
     what: str,
+    trees: int = TREES,
 ) -> Baseline:
     """Patients of one fold, told apart by a random forest fitted on those of the others.
 
@@ -118,6 +119,7 @@ def cross_validated_forest(
         classes: C, how many classes there are.
         seed: of the folds and the forest.
         what: names the values in `Baseline.how`.
+        trees: of the forest.
     """
     usable = np.flatnonzero(~np.isnan(values).any(axis=1))
     usable_groups = np.asarray(groups)[usable]
@@ -126,7 +128,7 @@ def cross_validated_forest(
         return _no_answer(len(values), classes, "cross-validation needs two patients per class")
     probabilities = np.full((len(values), classes), np.nan)
     for fitted, held_out in patient_folds(labels[usable], usable_groups.tolist(), folds, seed):
-        forest = _forest(values[usable[fitted]], labels[usable[fitted]], seed)
+        forest = _forest(values[usable[fitted]], labels[usable[fitted]], seed, trees)
         probabilities[usable[held_out]] = _answers(forest, values[usable[held_out]], classes)
     return Baseline(
         probabilities=probabilities,
@@ -148,12 +150,14 @@ def _statistics(picture: NDArray[np.uint8]) -> list[float]:
     return [float(picture.mean()), black, *map(float, of_foreground), steepness]
 
 
-def _forest(statistics: NDArray[np.floating], labels: NDArray[np.integer], seed: int) -> Any:
+def _forest(
+    statistics: NDArray[np.floating], labels: NDArray[np.integer], seed: int, trees: int = TREES
+) -> Any:
     """A fitted forest; leaves of five slices keep it from learning single patients by heart."""
     from sklearn.ensemble import RandomForestClassifier  # costs a second: only where one is grown
 
     forest = RandomForestClassifier(
-        TREES, min_samples_leaf=5, class_weight="balanced", random_state=seed, n_jobs=1
+        trees, min_samples_leaf=5, class_weight="balanced", random_state=seed, n_jobs=1
     )
     return forest.fit(statistics, labels)
 

@@ -1,4 +1,4 @@
-"""The audit of a manifest as one page that needs nothing else: no network, script or second file."""
+"""The audit of a manifest as one page: no network, no script, no second file."""
 
 from base64 import b64encode
 from collections.abc import Mapping

@@ -15,7 +15,14 @@ class PhantomPatient:
     label: str
 
 
-def make_cohort(folder: Path, *, patients_per_label: int, first_seed: int, form: str) -> Path:
+def make_cohort(
+    folder: Path,
+    *,
+    patients_per_label: int,
+    first_seed: int,
+    form: str,
+    source_confound: bool = False,
+) -> Path:
     """Write phantom patients of each label, with a manifest; returns the manifest's path.
 
     Args:
@@ -23,9 +30,14 @@ def make_cohort(folder: Path, *, patients_per_label: int, first_seed: int, form:
         patients_per_label: of healthy, covid and bacterial each.
         first_seed: the patients of a label have seeds from this one on.
         form: `dicom`, `nifti` or `png`.
+        source_confound: give each label a scanner of its own, for `audit` to find.
     """
     return write_cohort(
-        folder, per_label=patients_per_label, first_seed=first_seed, form=Form(form)
+        folder,
+        per_label=patients_per_label,
+        first_seed=first_seed,
+        form=Form(form),
+        source_confound=source_confound,
     )
 
 
