@@ -9,9 +9,14 @@ from deeppneumonia.readers.geometry import (
     NotAxialError,
     VariableSpacingError,
 )
+from deeppneumonia.readers.isolation import (
+    prepare_to_read,
+    read_study,
+    read_volume,
+    sharing_a_child,
+)
 from deeppneumonia.readers.series import WrongModalityError
 from deeppneumonia.readers.stack import MixedSeriesError
-from deeppneumonia.readers.study import read_study, read_volume
 
 __all__ = [
     "GantryTiltError",
@@ -25,6 +30,8 @@ __all__ = [
     "UnsafeInputError",
     "VariableSpacingError",
     "WrongModalityError",
+    "prepare_to_read",
     "read_study",
     "read_volume",
+    "sharing_a_child",
 ]

@@ -1,0 +1,284 @@
+"""`read_study` and `read_volume` as everyone calls them: all files are opened by a child process.
+
+A fresh child reads each study. It stays for as long as its volume is used, so that slices are
+still decoded one by one, when they are asked for. Of many volumes held at once the longest unused
+ones give up their child, and get a new one when they are read again.
+"""
+
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppneumonia.domain.study import Study
+from deeppneumonia.domain.volume import Volume
+from deeppneumonia.errors import StudyError
+from deeppneumonia.readers import study
+from deeppneumonia.readers.archive import is_zip
+from deeppneumonia.readers.gate import Lease, stamps_of
+from deeppneumonia.readers.limits import check_voxels, current_limits
+from deeppneumonia.readers.messages import (
+    PIXEL_TYPES,
+    Said,
+    error_heard,
+    shape_heard,
+    study_heard,
+    unpack,
+    volume_heard,
+)
+from deeppneumonia.readers.process import ChildProcess, can_isolate, start_template
+
+MAX_CHILDREN = 8
+"""Volumes that keep their child at a time."""
+
+READS_A_CHILD = 100
+"""After so many reads a shared child is replaced, whatever it may have gathered by then."""
+
+
+def read_study(path: Path) -> Study:
+    """What is at `path`, from headers alone: one patient, one exam, all of its series.
+
+    The files of a study that came as a zip archive are gone when this returns; `read_volume`
+    keeps them for as long as its volume lives.
+
+    Raises:
+        StudyError: nothing that can be read, several patients or studies, or unsafe input.
+    """
+    if not _isolated():
+        return study.read_study(path)
+    order = _order(Path(path), None)
+    child = ChildProcess()
+    try:
+        said, _ = _open(child, order, "study")
+    finally:
+        child.close()
+    return study_heard(said, order.roots)
+
+
+def read_volume(path: Path, series: str | None = None) -> Volume:
+    """One series at `path` as axial slices in standard display, from feet to head.
+
+    Rows run from front to back and columns from the patient's right to the left, whatever the
+    patient's position on the table. Slices are decoded when they are asked for.
+
+    Args:
+        path: a DICOM folder, file or zip; NIfTI, MHA or NRRD; a folder of PNG or JPEG slices.
+        series: Series Instance UID to read; None to have one chosen (`Series.chosen_because`).
+
+    Raises:
+        StudyError: the input cannot be read right; the message says why and what to do.
+    """
+    if not _isolated():
+        return study.read_volume(path, series)
+    order = _order(Path(path), series)
+    child = _children.new()
+    try:
+        said, digest = _open(child, order, "volume")
+        shape = shape_heard(said)
+        check_voxels(*shape)
+        pixels = ChildSlices(order, shape, digest)
+        volume = volume_heard(said, pixels, order.roots)
+    except BaseException:
+        _children.done_with(child)
+        raise
+    _children.keep(pixels, child)
+    return volume
+
+
+def prepare_to_read() -> None:
+    """Start what reads studies, without waiting; the first read is a second faster for it."""
+    if _isolated():
+        start_template()
+
+
+@contextmanager
+def sharing_a_child() -> Iterator[None]:
+    """Reads in this block, and in later such blocks, share one child: for thousands of pictures.
+
+    Fast (no fork for each), and less strict: what a file did to the child could reach the next
+    100 files. Not for the studies of patients who wait for an answer.
+    """
+    _children.sharing += 1
+    try:
+        yield
+    finally:
+        _children.sharing -= 1
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be read, and how much that may cost."""
+
+    path: Path
+    series: str | None
+    memory_bytes: int
+    open_s: float
+    """Processor time for opening it."""
+
+    slice_s: float
+    """Processor time for one slice."""
+
+    lease: Lease | None
+    """The folder in which a child may unpack; None for what is not packed."""
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Where the files of the study may lie; a volume's header may have pixels beside it."""
+        place = self.path if self.path.is_dir() else self.path.parent
+        return (place, self.lease.folder) if self.lease else (place,)
+
+
+def _order(path: Path, series: str | None) -> Order:
+    """Measured on names and sizes alone; refused here if there is nothing, or too much."""
+    limits = current_limits()
+    try:
+        sizes = [size for size, _, _ in stamps_of(path).values()]
+        packed = path.is_file() and is_zip(path)
+    except OSError as error:
+        raise StudyError(
+            f"A file or folder of the study cannot be opened ({error.strerror}), where all of it "
+            "must be readable: check the permissions."
+        ) from error
+    largest = max(sizes, default=0)
+    return Order(
+        path=path.absolute(),
+        series=series,
+        memory_bytes=limits.memory_bytes + limits.memory_ratio * largest,
+        open_s=limits.cpu_s(len(sizes), sum(sizes)),
+        slice_s=limits.cpu_s(0, largest),
+        lease=Lease() if packed else None,
+    )
+
+
+def _open(child: ChildProcess, order: Order, what: str) -> tuple[Said, str]:
+    """The child's account of a study or volume, and its hash."""
+    request = {
+        "do": what,
+        "path": order.path,
+        "series": order.series,
+        "folder": order.lease.folder if order.lease else "",
+        "memory_bytes": order.memory_bytes,
+    }
+    body = _ask(child, request, order.open_s)[1]
+    return unpack(body), sha256(body).hexdigest()
+
+
+def _ask(child: ChildProcess, request: Said, cpu_s: float) -> tuple[Said, bytes]:
+    head, body = child.ask({**request, "cpu_s": cpu_s}, cpu_s)
+    if "error" in head:
+        raise error_heard(head)
+    return head, body
+
+
+@dataclass(frozen=True, eq=False)
+class ChildSlices:
+    """The pixels of a volume that a child process holds open."""
+
+    order: Order
+    shape: tuple[int, int, int]
+    digest: str
+    """Of what the child said of the volume."""
+
+    def read(self, index: int) -> NDArray[Any]:
+        """Slice `index`; StudyError when it is damaged, too costly, or has changed since."""
+        child = _children.of(self) or self._opened_again()
+        request = {"do": "slice", "index": index}
+        head, body = _ask(child, request, self.order.slice_s)
+        rows, columns = self.shape[1:]
+        kind = str(head.get("type"))
+        if kind not in PIXEL_TYPES or len(body) != rows * columns * np.dtype(kind).itemsize:
+            raise error_heard(
+                {
+                    "error": "UnsafeInputError",
+                    "message": f"Slice {index + 1} (counted from the feet) came back in another "
+                    "size than the study's: the file is damaged; export the study again.",
+                }
+            )
+        return np.frombuffer(bytearray(body), kind).reshape(rows, columns)
+
+    def _opened_again(self) -> ChildProcess:
+        child = ChildProcess()
+        try:
+            if _open(child, self.order, "volume")[1] != self.digest:
+                raise error_heard(CHANGED)
+        except BaseException:
+            child.close()
+            raise
+        _children.keep(self, child)
+        return child
+
+
+CHANGED = {
+    "error": "ChangedStudyError",
+    "message": "The study is not the one that was opened: its files have changed since; "
+    "read it again.",
+}
+
+
+class _Children:
+    """Which volume has which child, the longest unused first."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[int, ChildProcess] = OrderedDict()
+        # Entered again by the garbage collector, which may come at any time.
+        self._lock = threading.RLock()
+        self._shared: ChildProcess | None = None
+        self.sharing = 0
+
+    def new(self) -> ChildProcess:
+        """A fresh child, or the shared one where that was asked for."""
+        with self._lock:
+            if not self.sharing:
+                return ChildProcess()
+            shared = self._shared
+            if shared is None or not shared.is_usable or shared.reads >= READS_A_CHILD:
+                if shared is not None:
+                    shared.close()
+                shared = self._shared = ChildProcess()
+            for key in [key for key, child in self._held.items() if child is shared]:
+                del self._held[key]
+            shared.reads += 1
+            return shared
+
+    def keep(self, pixels: ChildSlices, child: ChildProcess) -> None:
+        """Hold a child for a volume until the volume is gone."""
+        with self._lock:
+            self._held[id(pixels)] = child
+            weakref.finalize(pixels, self._let_go, id(pixels), child)
+            while len(self._held) > MAX_CHILDREN:
+                self.done_with(self._held.popitem(last=False)[1])
+
+    def of(self, pixels: ChildSlices) -> ChildProcess | None:
+        """The child of a volume; None where it has none, or its child has ended."""
+        with self._lock:
+            child = self._held.get(id(pixels))
+            if child is None or not child.is_usable:
+                return None
+            self._held.move_to_end(id(pixels))
+            return child
+
+    def done_with(self, child: ChildProcess) -> None:
+        """End a child, unless others share it."""
+        if child is not self._shared:
+            child.close()
+
+    def _let_go(self, key: int, child: ChildProcess) -> None:
+        with self._lock:
+            if self._held.get(key) is child:
+                del self._held[key]
+            self.done_with(child)
+
+
+_children = _Children()
+
+
+def _isolated() -> bool:
+    return bool(current_limits().isolated) and can_isolate()

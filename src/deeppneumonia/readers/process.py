@@ -1,0 +1,215 @@
+"""A child process that reads, seen from the program: started, asked, stopped when it must be."""
+
+import atexit
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+from deeppneumonia.errors import DeepPneumoniaError, StudyError
+from deeppneumonia.readers.limits import VARIABLE, UnsafeInputError, current_limits
+from deeppneumonia.readers.messages import Said, pack, unpack
+
+logger = logging.getLogger(__name__)
+
+HEAD_BYTES = 65536
+START_S = 120.0
+"""A cold disk and a busy machine; usually one second."""
+
+PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "TZ", VARIABLE)
+"""Of the environment; passwords and keys stay out."""
+
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
+}
+START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from deeppneumonia.readers.template import main; main(int(sys.argv[2]))"
+)
+
+
+class ReadingProcessError(DeepPneumoniaError):
+    """The process that reads studies cannot be started on this machine."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The process that reads studies cannot be started: see `deeppneumonia doctor`, or read "
+            f"without its protection, for trusted files only, with {VARIABLE}=isolated=0."
+        )
+
+
+def can_isolate() -> bool:
+    """Whether this system has what bounded children need; Linux has."""
+    return hasattr(os, "memfd_create") and hasattr(os, "pidfd_open")
+
+
+class _Template:
+    """The process that forks children; ends when its control socket does."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            descriptor = theirs.fileno()
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-c", START, json.dumps(sys.path), str(descriptor)],
+                pass_fds=[descriptor],
+                env={k: os.environ[k] for k in PASSED_ON if k in os.environ} | ONE_THREAD,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        atexit.register(self.stop)
+
+    def fork(self, connection: socket.socket) -> None:
+        """Have a child serve this connection; OSError when the template has ended."""
+        socket.send_fds(self._control, [b"f"], [connection.fileno()])
+
+    def stop(self) -> None:
+        """Hang up and wait; only in the process that started it."""
+        self._control.close()
+        if os.getpid() == self.owner:
+            self._process.wait()
+
+
+_template: _Template | None = None
+_starting = threading.Lock()
+
+
+def start_template(*, anew: bool = False) -> _Template:
+    """The template of this process, started if there is none; returns at once."""
+    global _template  # noqa: PLW0603  (one to a process)
+    with _starting:
+        if _template is None or anew or _template.owner != os.getpid():
+            if _template is not None:
+                atexit.unregister(_template.stop)
+                _template.stop()
+            _template = _Template()
+        return _template
+
+
+class ChildProcess:
+    """One child, to be asked by one thread at a time.
+
+    Raises:
+        ReadingProcessError: if it cannot be started.
+    """
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.reads = 0
+        self._lock = threading.Lock()
+        self._open = True
+        self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            try:
+                start_template().fork(theirs)
+            except OSError:  # it was killed since the last read
+                start_template(anew=True).fork(theirs)
+        head, self._handle = self._receive(START_S)
+        if "network" not in head or self._handle is None:
+            self.close()
+            raise ReadingProcessError
+        self.network = str(head["network"])
+
+    @property
+    def is_usable(self) -> bool:
+        """Not ended, and not inherited over a fork of the program."""
+        return self._open and self.owner == os.getpid()
+
+    def ask(self, request: Said, cpu_s: float) -> tuple[Said, bytes]:
+        """What the child says: a head, and a body.
+
+        Raises:
+            StudyError: the child broke a limit or crashed, and is gone.
+        """
+        wall_s = current_limits().wall_s(cpu_s)
+        with self._lock:
+            try:
+                self._connection.send(pack(request))
+                head, descriptor = self._receive(wall_s)
+            except OSError as error:
+                self.close()
+                raise _ended(None, cpu_s) from error
+            except TimeoutError as error:
+                self.close()
+                raise UnsafeInputError(
+                    f"Reading the study took longer than {wall_s:.0f} s: a file is made to do "
+                    f"harm, or the disk or network under it has stopped answering."
+                ) from error
+            if descriptor is None:
+                self.close()
+                raise _ended(head.get("ended"), cpu_s)
+            return head, _content(descriptor, head)
+
+    def close(self) -> None:
+        """End the child, whatever it does."""
+        if not self._open:
+            return
+        self._open = False
+        self._connection.close()
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            try:
+                if self.owner == os.getpid():
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            os.close(handle)
+
+    def _receive(self, timeout_s: float) -> tuple[Said, int | None]:
+        """A head, and a descriptor if one came with it; TimeoutError when nothing comes."""
+        waiting = select.poll()
+        waiting.register(self._connection, select.POLLIN)
+        if not waiting.poll(1000 * timeout_s):
+            raise TimeoutError
+        raw, descriptors, _, _ = socket.recv_fds(self._connection, HEAD_BYTES, 1)
+        return (unpack(raw) if raw else {}), (descriptors[0] if descriptors else None)
+
+
+def _content(descriptor: int, head: Said) -> bytes:
+    """The body that came with a head, and no more than it states."""
+    limit = current_limits().file_bytes
+    with open(descriptor, "rb") as file:
+        size = head.get("bytes")
+        if not isinstance(size, int) or not 0 <= size <= limit:
+            raise UnsafeInputError(
+                "The process that read the study gave an answer without measure: the file is made "
+                "to do harm."
+            )
+        file.seek(0)
+        return file.read(size)
+
+
+def _ended(exit_code: object, cpu_s: float) -> StudyError:
+    """Why a child is gone, by how it ended."""
+    logger.warning("a reading process ended with %s", exit_code)
+    if exit_code == -signal.SIGXCPU:
+        return UnsafeInputError(
+            f"Reading the study took more than {cpu_s:.0f} s of processor time, many times what "
+            "a study of its size takes: the file is damaged or made to do harm; for an honest one "
+            f"raise seconds in {VARIABLE}."
+        )
+    if exit_code == -signal.SIGKILL:
+        return UnsafeInputError(
+            "The process that read the study was stopped by the system, most likely because the "
+            "machine has no memory left: close other programs and read the study again."
+        )
+    return UnsafeInputError(
+        "The process that read the study crashed (by "
+        f"{_signal_name(exit_code)}), and nothing else was harmed: a file is damaged or made to "
+        "do harm; export the study again."
+    )
+
+
+def _signal_name(exit_code: object) -> str:
+    try:
+        return signal.Signals(-int(str(exit_code))).name
+    except ValueError:
+        return f"exit code {exit_code}"
