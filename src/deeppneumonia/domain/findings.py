@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from deeppneumonia.domain.volume import QualityFlag
 
+ONE_LUNG_SHARE = 0.05
+"""With less of the lung than this on one side of the picture, one lung is missing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -77,6 +80,13 @@ class LungSlice:
 
     lung_fraction: float
     """Share of the source slice that is lung, 0 to 1."""
+
+    @property
+    def shows_one_lung(self) -> bool:
+        """Whether all lung lies on one side of the slice's middle."""
+        left = float(self.lung_mask[:, : self.lung_mask.shape[1] // 2].sum())
+        share = left / float(self.lung_mask.sum())
+        return min(share, 1 - share) < ONE_LUNG_SHARE
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,9 @@ class QualityFlag:
     blocks: bool = False
     """True when no probability may be shown because of it."""
 
+    leaves_open: bool = False
+    """True when the answer is indeterminate because of it; probabilities are shown."""
+
 
 class PixelSource(Protocol):
     """Slices that are decoded when they are asked for, and not before."""

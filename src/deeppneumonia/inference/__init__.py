@@ -2,17 +2,23 @@
 
 from deeppneumonia.inference.aggregation import calibrate, key_slices, mean_probabilities
 from deeppneumonia.inference.engines import Engine, EngineOutput, TorchEngine
+from deeppneumonia.inference.outliers import Distance, FeatureStatistics, fit_statistics
 from deeppneumonia.inference.predictor import Predictor
-from deeppneumonia.inference.trust import Judgement, judge
+from deeppneumonia.inference.trust import Judgement, distance_flags, judge, statistics_of
 
 __all__ = [
+    "Distance",
     "Engine",
     "EngineOutput",
+    "FeatureStatistics",
     "Judgement",
     "Predictor",
     "TorchEngine",
     "calibrate",
+    "distance_flags",
+    "fit_statistics",
     "judge",
     "key_slices",
     "mean_probabilities",
+    "statistics_of",
 ]

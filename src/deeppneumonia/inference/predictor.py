@@ -19,13 +19,20 @@ class Predictor:
 
     def predict(self, lung_slices: Sequence[LungSlice]) -> tuple[SlicePrediction, ...]:
         """One prediction per slice, in the same order."""
+        return self.predict_with_features(lung_slices)[0]
+
+    def predict_with_features(
+        self, lung_slices: Sequence[LungSlice]
+    ) -> tuple[tuple[SlicePrediction, ...], NDArray[np.float32]]:
+        """One prediction per slice, and the features (n, D) that the network saw in them."""
         if not lung_slices:
-            return ()
+            return (), np.zeros((0, 0), np.float32)
         output = self.engine.run(np.stack([one.picture for one in lung_slices]))
-        return tuple(
+        predictions = tuple(
             self._prediction(lung_slice, output, position)
             for position, lung_slice in enumerate(lung_slices)
         )
+        return predictions, output.features
 
     def _prediction(
         self, lung_slice: LungSlice, output: EngineOutput, position: int

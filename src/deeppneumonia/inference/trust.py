@@ -3,8 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deeppneumonia.checkpoint import Thresholds
+from deeppneumonia.checkpoint import CheckpointMetadata, Thresholds
 from deeppneumonia.domain import QualityFlag, Status, title_of
+from deeppneumonia.errors import CheckpointError
+from deeppneumonia.inference.outliers import Distance, FeatureStatistics
+
+NO_STATISTICS = QualityFlag(
+    "no_ood_statistics",
+    "This model keeps no statistics of its training patients: whether the study is like them was "
+    "not checked.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,24 +26,53 @@ class Judgement:
 def judge(
     probabilities: Mapping[str, float], flags: Sequence[QualityFlag], thresholds: Thresholds
 ) -> Judgement:
-    """Refuse on failed quality, call a weak lead indeterminate, and let the rest through.
+    """Refuse on failed quality, leave doubtful answers open, and let the rest through.
 
     Args:
         probabilities: the patient's calibrated probabilities.
-        flags: everything noticed about the study; one that `blocks` forbids any probability.
+        flags: everything noticed about the study; one that `blocks` forbids any probability, one
+            that `leaves_open` any diagnosis.
         thresholds: the checkpoint's, chosen on validation patients.
     """
     blocking = tuple(flag.message for flag in flags if flag.blocks)
     if blocking:
         return Judgement(Status.REFUSED, blocking)
+    doubts = [flag.message for flag in flags if flag.leaves_open]
     leading = max(probabilities, key=lambda label: probabilities[label])
     if probabilities[leading] < thresholds.confidence:
-        return Judgement(
-            Status.INDETERMINATE,
-            (
-                f"The leading answer, {title_of(leading)}, has a probability of "
-                f"{probabilities[leading]:.0%}; below {thresholds.confidence:.0%} this model was "
-                f"not reliable on its validation patients.",
-            ),
+        doubts.append(
+            f"The leading answer, {title_of(leading)}, has a probability of "
+            f"{probabilities[leading]:.0%}; below {thresholds.confidence:.0%} this model was "
+            f"not reliable on its validation patients."
         )
-    return Judgement(Status.DIAGNOSED, ())
+    return Judgement(Status.INDETERMINATE if doubts else Status.DIAGNOSED, tuple(doubts))
+
+
+def statistics_of(metadata: CheckpointMetadata) -> FeatureStatistics | None:
+    """The statistics of a checkpoint's training patients; None where it keeps none.
+
+    Raises:
+        CheckpointError: if they cannot be read.
+    """
+    if metadata.ood is None:
+        return None
+    try:
+        return FeatureStatistics.from_json(metadata.ood)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"The statistics of training patients in this checkpoint cannot be used ({error}): "
+            f"the file was edited or made by another version. Fit them again, or install it again."
+        ) from error
+
+
+def distance_flags(distance: Distance | None) -> tuple[QualityFlag, ...]:
+    """What a patient's distance from the training patients means; None is not known."""
+    if distance is None:
+        return (NO_STATISTICS,)
+    if not distance.is_far:
+        return ()
+    message = (
+        f"Inside the network this study looks unlike the patients it was trained on: distance "
+        f"{distance.value:.2f}, where 1 is typical and {distance.limit:.2f} is the limit."
+    )
+    return (QualityFlag("unlike_training", message, leaves_open=True),)

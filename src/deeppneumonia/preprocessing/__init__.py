@@ -8,6 +8,7 @@ from deeppneumonia.preprocessing.examination import (
     examine,
     preprocess,
 )
+from deeppneumonia.preprocessing.input_checks import InputReport, check_input
 from deeppneumonia.preprocessing.lungs import find_lungs
 from deeppneumonia.preprocessing.slices import equal_slices
 from deeppneumonia.preprocessing.windowing import NotHounsfieldError, apply_window, window_slice
@@ -16,11 +17,13 @@ __all__ = [
     "DroppedSlice",
     "Examination",
     "Fill",
+    "InputReport",
     "Intensity",
     "NoLungsError",
     "NotHounsfieldError",
     "PreprocessConfig",
     "apply_window",
+    "check_input",
     "equal_slices",
     "examine",
     "find_lungs",

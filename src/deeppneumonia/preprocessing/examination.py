@@ -21,9 +21,6 @@ from deeppneumonia.preprocessing.windowing import apply_window
 FULL_SLICE_PX = 512 * 512
 """Against this a lung is counted whose slice is unknown, because the picture is cut to it."""
 
-ONE_LUNG_SHARE = 0.05
-"""With less of the lung than this on one side of the picture, one lung is missing."""
-
 PLAUSIBLE_LUNG_ML = (500.0, 12_000.0)
 """Both lungs of an adult hold 2 to 9 litres at CT; outside these wide limits something is wrong."""
 
@@ -190,21 +187,14 @@ def _flags(
     if dropped:
         message = f"{len(dropped)} of {examined} slices were dropped ({_counted(dropped)})."
         flags.append(QualityFlag("slices_dropped", message))
-    lonely = [lung_slice.slice_index for lung_slice in kept if _shows_one_lung(lung_slice)]
+    lonely = [lung_slice.slice_index for lung_slice in kept if lung_slice.shows_one_lung]
     if lonely:
         message = f"Only one lung was found in {len(lonely)} of {len(kept)} slices kept: {lonely}."
         flags.append(QualityFlag("one_lung", message))
     if lung_ml is not None and not PLAUSIBLE_LUNG_ML[0] <= lung_ml <= PLAUSIBLE_LUNG_ML[1]:
         message = f"The lungs found hold {lung_ml / 1000:.1f} litres, which is not plausible."
-        flags.append(QualityFlag("implausible_lung_volume", message))
+        flags.append(QualityFlag("implausible_lung_volume", message, leaves_open=True))
     return flags
-
-
-def _shows_one_lung(lung_slice: LungSlice) -> bool:
-    """Whether all lung lies on one side of the slice's middle."""
-    lung = lung_slice.lung_mask
-    left = float(lung[:, : lung.shape[1] // 2].sum()) / float(lung.sum())
-    return min(left, 1 - left) < ONE_LUNG_SHARE
 
 
 def _facts(

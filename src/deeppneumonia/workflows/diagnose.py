@@ -30,14 +30,17 @@ from deeppneumonia.domain import (
 from deeppneumonia.errors import InputRefusedError
 from deeppneumonia.explanation import grad_cam
 from deeppneumonia.inference import (
+    Distance,
     Predictor,
     TorchEngine,
     calibrate,
+    distance_flags,
     judge,
     key_slices,
     mean_probabilities,
+    statistics_of,
 )
-from deeppneumonia.preprocessing import Examination, examine
+from deeppneumonia.preprocessing import Examination, InputReport, check_input, examine
 from deeppneumonia.readers import read_volume
 from deeppneumonia.workflows.releases import open_checkpoint
 
@@ -87,6 +90,7 @@ class Diagnoser:
         self.identity = ModelIdentity(checkpoint.metadata.model, checkpoint.sha256)
         self._engine = TorchEngine(checkpoint, device=device)
         self._predictor = Predictor(self._engine, checkpoint.metadata)
+        self._statistics = statistics_of(checkpoint.metadata)
 
     @classmethod
     def load(cls, name_or_path: str | Path | None = None, *, device: str = "auto") -> "Diagnoser":
@@ -121,14 +125,19 @@ class Diagnoser:
         try:
             with clock.part("lungs"):
                 found = examine(volume, self.metadata.preprocessing)
+                checks = check_input(volume, found)
         except InputRefusedError as error:  # a slice that cannot be decoded shows only now
             return Reading(self._refusal((str(error),), volume.flags, {}, clock), (), volume)
-        flags, quality = (*volume.flags, *found.flags), _quality(volume, found)
-        reasons = _unusable(volume, found)
+        flags, quality = (*volume.flags, *found.flags, *checks.flags), _quality(volume, found)
+        quality["trust"] = _trust(checks, None)
+        reasons = _unusable(volume, flags)
         if reasons:
             return Reading(self._refusal(reasons, flags, quality, clock), (), volume)
         with clock.part("network"):
-            slices = self._predictor.predict(found.kept)
+            slices, features = self._predictor.predict_with_features(found.kept)
+        distance = None if self._statistics is None else self._statistics.distance(features)
+        flags = (*flags, *distance_flags(distance))
+        quality["trust"] = _trust(checks, distance)
         probabilities = calibrate(mean_probabilities(slices), self.metadata.temperature)
         judgement = judge(probabilities, flags, self.metadata.thresholds)
         if judgement.status is Status.REFUSED:
@@ -226,7 +235,7 @@ def _on_source(
     return np.asarray(laid.clip(0, 1), np.float32)
 
 
-def _unusable(volume: Volume, found: Examination) -> tuple[str, ...]:
+def _unusable(volume: Volume, flags: Sequence[QualityFlag]) -> tuple[str, ...]:
     """Why this volume must not get an answer; empty when it may."""
     if len(volume) < MIN_SLICES:
         noun = "one slice" if len(volume) == 1 else f"{len(volume)} slices"
@@ -234,11 +243,16 @@ def _unusable(volume: Volume, found: Examination) -> tuple[str, ...]:
             f"The study has {noun}, a diagnosis needs {MIN_SLICES} or more of one series: "
             f"send the whole series.",
         )
-    if not found.kept:
-        return tuple(flag.message for flag in found.flags if flag.blocks) or (
-            "No slice shows complete lungs, a diagnosis needs a chest CT: send another series.",
-        )
-    return ()
+    return tuple(flag.message for flag in flags if flag.blocks)
+
+
+def _trust(checks: InputReport, distance: Distance | None) -> dict[str, object]:
+    """What was checked of the input, and how far it lies from the training patients."""
+    return {
+        "checked": list(checks.checked),
+        "distance": None if distance is None else round(distance.value, 3),
+        "limit": None if distance is None else round(distance.limit, 3),
+    }
 
 
 def _quality(volume: Volume, found: Examination) -> dict[str, object]:

@@ -25,6 +25,7 @@ from deeppneumonia.inference.engines import choose_device
 from deeppneumonia.models import Network, StartWeights, create_model, load_start_weights
 from deeppneumonia.training import Loaders, Precision, Trainer, TrainingResult, fit_linear_heads
 from deeppneumonia.workflows.calibration import calibrated
+from deeppneumonia.workflows.outliers import with_statistics
 from deeppneumonia.workflows.prepare import patients_by_part, read_divided
 from deeppneumonia.workflows.recipes import Recipe
 
@@ -102,7 +103,8 @@ def train_recipe(
     )
     save_checkpoint(path, network, _with_history(plain, manifest, recipe, started, result))
     shipped = load_checkpoint(path)  # calibrated as it will be used, in half precision
-    sha256 = save_checkpoint(path, shipped.network, calibrated(shipped, cache, device))
+    fitted = replace(shipped, metadata=calibrated(shipped, cache, device))
+    sha256 = save_checkpoint(path, shipped.network, with_statistics(fitted, cache, device))
     return Trained(path, sha256, result.best_epoch, result.best_auc, patients_by_part(manifest))
 
 
