@@ -24,6 +24,9 @@ AIR_HU = -1000
 FLOOR_HU = -1024
 """Lower clamp: nothing absorbs less than air; what lies below is noise or padding."""
 
+MAX_SLOPE, MAX_INTERCEPT_HU = 1000.0, 100_000.0
+"""Far beyond any scanner: CT is stored with slopes of 0.01 to 16 and intercepts of 0 to -10,000."""
+
 NOT_HU = {"OD", "Z_EFF", "ED", "EDW", "MGML", "PCT"}
 """Rescale Types of spectral and other maps (PS3.3 C.11.1.1.2); US (unspecified) is HU in CT."""
 
@@ -95,10 +98,11 @@ def check_rescale(headers: tuple[SliceHeader, ...]) -> None:
                 f"{number}, so its values cannot be turned into Hounsfield units: "
                 "export the original CT images."
             )
-        if slope == 0 or header.rescale_type in NOT_HU:
+        sane = 0 < slope <= MAX_SLOPE and abs(intercept) <= MAX_INTERCEPT_HU
+        if not sane or header.rescale_type in NOT_HU:
             raise MissingRescaleError(
-                f"Slice {number} has Rescale Slope {slope:g} and Rescale Type "
-                f"{header.rescale_type or 'HU'}, which do not give Hounsfield units: "
+                f"Slice {number} has Rescale Slope {slope:g}, Rescale Intercept {intercept:g} and "
+                f"Rescale Type {header.rescale_type or 'HU'}, which do not give Hounsfield units: "
                 "give a plain CT series."
             )
         if header.pixels.samples != 1 or not header.pixels.photometric.startswith("MONOCHROME"):

@@ -54,6 +54,9 @@ class SliceHeader:
     modality: str = ""
     image_type: tuple[str, ...] = ()
     acquisition: str = ""
+    frame_of_reference: str = ""
+    """Frame of Reference UID: positions of one are in one system of coordinates."""
+
     position: tuple[float, ...] = ()
     """Image Position (Patient), three values in mm; empty when missing."""
 
@@ -143,6 +146,7 @@ def _top_level(dataset: Dataset, file: Path) -> SliceHeader:
         modality=modality,
         image_type=words_of(text_of(dataset, "ImageType")),
         acquisition=text_of(dataset, "AcquisitionNumber"),
+        frame_of_reference=text_of(dataset, "FrameOfReferenceUID"),
         position=numbers_of(dataset, "ImagePositionPatient", 3),
         orientation=numbers_of(dataset, "ImageOrientationPatient", 6),
         pixel_spacing_mm=numbers_of(dataset, "PixelSpacing", 2),

@@ -65,6 +65,11 @@ def height(header: SliceHeader) -> float:
 def _leave_out_localizers(headers: Sequence[SliceHeader]) -> tuple[Headers, Flags]:
     pictures = tuple(h for h in headers if not h.is_localizer)
     unplaced = [h for h in pictures if not (h.is_placed and len(h.pixel_spacing_mm) == 2)]
+    if unplaced and all(h.pixels.samples != 1 for h in unplaced):
+        raise StudyError(
+            f"{_images(len(unplaced))} of the series hold colours and no place in the patient, "
+            "where grey CT slices are expected: give the original CT images, not a screen capture."
+        )
     if unplaced or not pictures:
         raise StudyError(
             f"{len(unplaced)} of {len(headers)} images lack Image Position (0020,0032), Image "
@@ -95,12 +100,19 @@ def _of_main_direction(pictures: Headers) -> Headers:
 
 
 def _check_alike(slices: Headers) -> None:
-    """One matrix, one pixel size and one direction for all slices."""
+    """One matrix, one pixel size, one direction and one system of coordinates for all slices."""
     sizes = Counter((h.rows, h.columns) for h in slices)
     if len(sizes) > 1:
         raise MixedSeriesError(
             f"The series mixes slices of {_listed(sizes)} pixels, where all must have one size: "
             "export the series again without added pictures."
+        )
+    frames = Counter(h.frame_of_reference for h in slices if h.frame_of_reference)
+    # Where each slice has a frame of its own, somebody has replaced the UIDs one by one.
+    if len(frames) > 1 and max(frames.values()) > 1:
+        raise MixedSeriesError(
+            f"The series mixes {len(frames)} frames of reference (0020,0052), so the places of its "
+            "slices cannot be compared: export one acquisition."
         )
     spacings = np.array([h.pixel_spacing_mm for h in slices])
     if np.ptp(spacings, axis=0).max() > 0.001 * spacings.max():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from ramp_ct import COLUMNS, ROWS, SLICES, grid, ramp
 from readable import READABLE, Readable, corners_of
+from refusable import REFUSABLE, Refusable
 
 from deeppneumonia.domain import Unit, Volume
 from deeppneumonia.readers import read_volume
@@ -35,3 +36,13 @@ def test_an_awkward_series_is_read_right(case: Readable, tmp_path: Path) -> None
     volume = read_volume(tmp_path)
     assert tuple(flag.code for flag in volume.flags) == case.flags
     assert_every_voxel_is_in_its_place(volume, case)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value")
+@pytest.mark.parametrize("case", REFUSABLE, ids=lambda case: case.name)
+def test_a_faulty_series_is_refused_and_the_fault_named(case: Refusable, tmp_path: Path) -> None:
+    case.write(tmp_path)
+    with pytest.raises(case.error, match=case.says) as caught:
+        _ = read_volume(tmp_path).array
+    message = str(caught.value)
+    assert "SECRET" not in message and "Jane" not in message and str(tmp_path) not in message
