@@ -31,6 +31,9 @@ NEEDED = (
 IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 """By what an object refers to its source (PS3.3 10.8)."""
 
+PATIENT_GROUP = 0x0010
+"""All of it goes from the source into our objects."""
+
 PATIENT_SEXES = ("", "M", "F", "O")
 """PS3.3 C.7.1.1."""
 
@@ -123,15 +126,40 @@ def open_source(volume: Volume, model: ModelIdentity, version: str, created: dat
 
 def _complete(header: Dataset) -> None:
     """Give a header what our objects must have; what breaks its own type there becomes empty."""
+    _to_utf8(header)
+    for keyword in [e.keyword for e in header if e.keyword and e.tag.group == PATIENT_GROUP]:
+        if keyword not in NEEDED and not _is_valid(header, keyword):
+            del header[keyword]
     for keyword in NEEDED:
-        value = header.get(keyword)
-        try:
-            element = DataElement(keyword, dictionary_VR(keyword), value, validation_mode=RAISE)
-            valid = element.VR != "CS" or str(value) in PATIENT_SEXES
-        except ValueError:
-            valid = False
-        if value is None or not valid:
+        if header.get(keyword) is None or not _is_valid(header, keyword):
             setattr(header, keyword, "")
+
+
+def _is_valid(header: Dataset, keyword: str) -> bool:
+    vr, value = dictionary_VR(keyword), header[keyword].value
+    try:
+        DataElement(keyword, vr, value, validation_mode=RAISE)
+    except ValueError:
+        return False
+    return keyword != "PatientSex" or str(value) in PATIENT_SEXES
+
+
+def _to_utf8(header: Dataset) -> None:
+    """Decode the text of a header, and drop what cannot be decoded or has no value of its type.
+
+    highdicom takes neither sets of several character sets, usual in Japan, nor misspelt ones.
+    """
+    character_set = header.get("SpecificCharacterSet")
+    for tag in list(header.keys()):
+        alone = Dataset()
+        try:
+            alone.SpecificCharacterSet = character_set
+            alone[tag] = header[tag]
+            alone.decode()  # changes the element itself, which the header shares
+        except Exception:  # pydicom lets errors of every kind through for damaged values
+            del header[tag]
+    if character_set:
+        header.SpecificCharacterSet = "ISO_IR 192"
 
 
 def reference(header: Dataset) -> Dataset:
