@@ -44,9 +44,6 @@ LUNGS_MM = (150.0, 420.0)
 MIRRORED = -0.03
 """Below this the heart lies on the patient's right; see `_leaning`."""
 
-GLYPHS = 8
-"""This many small bright marks in the air around the patient are writing."""
-
 Found = tuple[QualityFlag, ...]
 
 
@@ -69,7 +66,6 @@ class _Chest:
     lung_of_body: float
     leaning: float
     enhanced: float | None
-    glyphs: int
 
 
 def check_input(volume: Volume, examination: Examination) -> InputReport:
@@ -92,8 +88,8 @@ def check_input(volume: Volume, examination: Examination) -> InputReport:
         flags += _size(volume, kept)
     chests = [] if volume.lung_masked else _chests(volume, kept)
     if chests:
-        checked += ["modality and window", "side", "writing"]
-        flags += [*_modality(chests), *_side(volume, chests), *_writing(chests)]
+        checked += ["modality and window", "side"]
+        flags += [*_modality(chests), *_side(volume, chests)]
     enhanced = [chest.enhanced for chest in chests if chest.enhanced is not None]
     if enhanced:
         checked.append("contrast medium")
@@ -127,7 +123,6 @@ def _around(volume: Volume, lung_slice: LungSlice) -> _Chest | None:
         lung_of_body=float(lung.sum() / (view.body | lung).sum()),
         leaning=_leaning(lung, between, view.center[0], view.width),
         enhanced=_enhanced(pixels, lung, between) if volume.unit is Unit.HU else None,
-        glyphs=_glyphs(view.grey, view.outside, float(middle)),
     )
 
 
@@ -150,15 +145,6 @@ def _enhanced(pixels: NDArray[np.number], lung: Mask, between: Mask) -> float | 
     front[int(np.nonzero(lung)[0].mean()) :] = 0
     seen = hu[front > 0]
     return float((seen > ENHANCED_HU).mean()) if seen.size >= 30 else None
-
-
-def _glyphs(grey: NDArray[np.uint8], outside: Mask, tissue: float) -> int:
-    """Small bright marks in the air around the patient; a table is long and does not count."""
-    air = cv2.morphologyEx(outside, cv2.MORPH_CLOSE, disk(5))
-    marks = ((grey > 0.6 * tissue) & (air > 0)).astype(np.uint8)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(marks)
-    sides = stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
-    return int(((sides <= 9) & (sides >= 2)).all(axis=1).sum())
 
 
 def _median(chests: Sequence[_Chest], value: Callable[[_Chest], float]) -> float:
@@ -225,13 +211,6 @@ def _side(volume: Volume, chests: Sequence[_Chest]) -> Found:
     )
     # A file with geometry says which side is which, so that only the patient is unusual.
     return (QualityFlag("heart_on_the_right", message, leaves_open=not volume.has_geometry),)
-
-
-def _writing(chests: Sequence[_Chest]) -> Found:
-    if _median(chests, lambda chest: chest.glyphs) < GLYPHS:
-        return ()
-    message = "There is writing in the pictures; it is not read, and may name the patient."
-    return (QualityFlag("writing", message),)
 
 
 def _contrast(share: float) -> Found:
