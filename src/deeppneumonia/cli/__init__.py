@@ -6,6 +6,7 @@ import typer
 
 from deeppneumonia.cli import (
     audit,
+    compare,
     diagnose,
     doctor,
     evaluate,
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (diagnose, prepare, split, audit, train, evaluate, phantom, doctor, info):
+for command in (diagnose, prepare, split, audit, train, evaluate, compare, phantom, doctor, info):
     app.command()(getattr(command, command.__name__.rpartition(".")[2]))
 app.add_typer(models.app, name="models")
 

@@ -41,6 +41,15 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
+def score_cell(metric: dict[str, float | None] | None) -> str:
+    """A score with its interval for a table of plain text."""
+    if not metric or metric["value"] is None:
+        return "-"
+    if metric.get("low") is None:
+        return f"{metric['value']:.3f}"
+    return f"{metric['value']:.3f} ({metric['low']:.2f}-{metric['high']:.2f})"
+
+
 def is_interactive(*, quiet: bool) -> bool:
     """Whether a progress bar would be seen by anyone."""
     return not quiet and sys.stderr.isatty() and "CI" not in os.environ

@@ -13,6 +13,7 @@ from deeppneumonia.cli.console import (
     print_json,
     remark,
     renaming,
+    score_cell,
 )
 from deeppneumonia.cli.progress import progress_bar
 
@@ -80,12 +81,4 @@ def _print_table(metrics: dict[str, Any]) -> None:
     names = ("auc", "recall", "precision", "f1", "accuracy")
     typer.echo(f"{'':28}" + "".join(f"{name:>20}" for name in names))
     for title, scores in rows.items():
-        typer.echo(f"{title:28}" + "".join(f"{_cell(scores.get(name)):>20}" for name in names))
-
-
-def _cell(metric: dict[str, float | None] | None) -> str:
-    if not metric or metric["value"] is None:
-        return "-"
-    if metric.get("low") is None:
-        return f"{metric['value']:.3f}"
-    return f"{metric['value']:.3f} ({metric['low']:.2f}-{metric['high']:.2f})"
+        typer.echo(f"{title:28}" + "".join(f"{score_cell(scores.get(name)):>20}" for name in names))

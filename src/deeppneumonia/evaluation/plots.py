@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
 
 from deeppneumonia.evaluation.answers import Answers
 from deeppneumonia.evaluation.bootstrap import REPEATS
@@ -47,10 +48,10 @@ def save_roc(
     mistake = f"{class_names[1]} taken for {class_names[0]}" if len(shown) == 1 else "false alarms"
     axes.set_xlabel(f"1 − specificity ({mistake})", fontsize=FONT_PT)
     axes.set_ylabel("sensitivity", fontsize=FONT_PT)
-    _unit_square(axes)
+    unit_square(axes)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower right", fontsize=FONT_PT - 1, frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def save_confusion(
@@ -58,23 +59,9 @@ def save_confusion(
 ) -> None:
     """Draw the counts of the answered rows and their share of the true class into a PNG."""
     matrix = score(answers.labels, answers.probabilities, class_names).confusion
-    totals = matrix.sum(axis=1, keepdims=True)
-    shares = np.divide(matrix, totals, out=np.zeros_like(matrix), where=totals > 0)
     figure, axes = _figure(title)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.25)  # 1.25: the darkest blue still reads
-    for (row, column), share in np.ndenumerate(shares):
-        ink = "white" if share > 0.75 else "black"
-        text = f"{matrix[row, column]:g}\n{share:.0%}"
-        axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=FONT_PT + 3)
-    places = range(len(class_names))
-    rows = [f"{name}\n(n = {n:g})" for name, n in zip(class_names, totals[:, 0], strict=True)]
-    axes.set_xticks(places, class_names, fontsize=FONT_PT)
-    axes.set_yticks(places, rows, fontsize=FONT_PT)
-    axes.set_xlabel("predicted", fontsize=FONT_PT)
-    axes.set_ylabel("true", fontsize=FONT_PT)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    _save(figure, path)
+    draw_matrix(axes, matrix, class_names, font_pt=FONT_PT)
+    save_figure(figure, path)
 
 
 def save_reliability(answers: Answers, path: Path, *, title: str = "Reliability") -> None:
@@ -85,14 +72,35 @@ def save_reliability(answers: Answers, path: Path, *, title: str = "Reliability"
     upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect calibration")
     if is_answered(answers.probabilities).any():
         _draw_reliability(upper, lower, reliability_curve(answers.labels, answers.probabilities))
-    _unit_square(upper, aspect="auto")
+    unit_square(upper, aspect="auto")
     upper.set_ylabel("share of right predictions", fontsize=FONT_PT)
     upper.legend(loc="upper left", fontsize=FONT_PT - 1, frameon=False)
     lower.set_xlabel("probability of the predicted class", fontsize=FONT_PT)
     lower.set_ylabel("number", fontsize=FONT_PT)
     lower.tick_params(labelsize=FONT_PT - 1)
     lower.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)
+
+
+def draw_matrix(
+    axes: Any, matrix: NDArray[np.floating], class_names: Sequence[str], *, font_pt: int
+) -> None:
+    """Counts (C, C), rows the truth, each with its share of the true class."""
+    totals = matrix.sum(axis=1, keepdims=True)
+    shares = np.divide(matrix, totals, out=np.zeros_like(matrix), where=totals > 0)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.25)  # 1.25: the darkest blue still reads
+    for (row, column), share in np.ndenumerate(shares):
+        ink = "white" if share > 0.75 else "black"
+        text = f"{matrix[row, column]:g}\n{share:.0%}"
+        axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=font_pt + 3)
+    places = range(len(class_names))
+    rows = [f"{name}\n(n = {n:g})" for name, n in zip(class_names, totals[:, 0], strict=True)]
+    axes.set_xticks(places, class_names, fontsize=font_pt)
+    axes.set_yticks(places, rows, fontsize=font_pt)
+    axes.set_xlabel("predicted", fontsize=font_pt)
+    axes.set_ylabel("true", fontsize=font_pt)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
 
 
 def _draw_curve(axes: Any, curve: RocCurve, name: str, index: int) -> None:
@@ -130,7 +138,7 @@ def _figure(title: str) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _unit_square(axes: Any, aspect: str = "equal") -> None:
+def unit_square(axes: Any, aspect: str = "equal") -> None:
     """Both axes from 0 % to 100 %, with a light grid and no box."""
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.01)
@@ -143,7 +151,7 @@ def _unit_square(axes: Any, aspect: str = "equal") -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     FigureCanvasAgg(figure)  # draws without a window, whatever backend the caller has set
     with replacing(path) as unfinished:
         figure.savefig(unfinished, format="png")

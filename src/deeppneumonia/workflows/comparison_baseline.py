@@ -1,0 +1,130 @@
+"""Six grey-level statistics on the folds of a comparison: the line that every network must beat."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppneumonia.datasets import Manifest, SliceEntry
+from deeppneumonia.evaluation import (
+    aggregate_by_patient,
+    calibrate,
+    fit_temperature,
+    picture_statistics,
+    six_statistics_baseline,
+)
+from deeppneumonia.evaluation.calibration import SENSITIVITIES
+from deeppneumonia.files import write_whole
+from deeppneumonia.preprocessing import Fill, Intensity
+from deeppneumonia.workflows.calibration import operating_levels
+from deeppneumonia.workflows.comparison_plan import SIX_STATISTICS
+from deeppneumonia.workflows.comparison_store import TESTED, Turn, write_answers
+from deeppneumonia.workflows.comparison_turns import Bench
+from deeppneumonia.workflows.train import commit
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredSet:
+    """Every slice of a manifest with its statistics."""
+
+    entries: tuple[SliceEntry, ...]
+    """The refused ones included."""
+
+    statistics: NDArray[np.float64]
+    """(n, 6); NaN where there is no picture."""
+
+    def where(self, chosen: NDArray[np.bool_]) -> "MeasuredSet":
+        """Some of the slices."""
+        entries = tuple(entry for entry, kept in zip(self.entries, chosen, strict=True) if kept)
+        return MeasuredSet(entries, self.statistics[chosen])
+
+    def of_rows(self, manifest: Manifest, rows: NDArray[np.intp]) -> "MeasuredSet":
+        """The slices of some rows of the manifest."""
+        lines = {manifest.rows[row].line for row in rows}
+        return self.where(np.array([entry.line in lines for entry in self.entries]))
+
+
+def answer_by_statistics(bench: Bench) -> None:
+    """Take every turn that has not been taken, for all sets; the forest is fitted like a network.
+
+    It learns from the training patients, its temperature comes from the validation patients, and
+    the tested and external ones choose nothing. It sees the pictures as the hospital made them:
+    cut to the lung on black, in their own grey levels, as that is where the fingerprint is.
+    """
+    missing = [turn for turn in bench.turns if not _is_taken(bench, turn)]
+    if not missing:
+        return
+    sets = {
+        name: _measured(bench, manifest)
+        for name, manifest in {TESTED: bench.manifest, **bench.external}.items()
+    }
+    for turn in missing:
+        _take(bench, turn, sets)
+    bench.announce(f"{SIX_STATISTICS}: {len(missing)} folds fitted")
+
+
+def _is_taken(bench: Bench, turn: Turn) -> bool:
+    sets = [bench.answers_of(SIX_STATISTICS, turn, name) for name in (TESTED, *bench.external)]
+    return bench.facts_of(SIX_STATISTICS, turn).exists() and all(path.exists() for path in sets)
+
+
+def _measured(bench: Bench, manifest: Manifest) -> MeasuredSet:
+    config = bench.plan.contenders[0].recipe.preprocessing
+    raw = replace(config, fill=Fill.BLACK, intensity=Intensity.WINDOW)
+    cache = bench.cache_of(manifest, raw)
+    statistics = np.full((len(cache.index), 6), np.nan)
+    for number, entry in enumerate(cache.index):
+        if entry.array_row is not None:
+            picture = cache.pictures[entry.array_row : entry.array_row + 1]
+            statistics[number] = picture_statistics(picture)[0]
+    return MeasuredSet(cache.index, statistics)
+
+
+def _take(bench: Bench, turn: Turn, sets: Mapping[str, MeasuredSet]) -> None:
+    classes, fold = bench.plan.classes, bench.fold_of(turn)
+    everybody = sets[TESTED]
+    learned = everybody.of_rows(bench.manifest, fold.train)
+    validating = everybody.of_rows(bench.manifest, fold.validation)
+    tested = everybody.of_rows(bench.manifest, fold.test)
+    asked = {**sets, TESTED: tested}
+    together = np.concatenate(
+        [validating.statistics, *(measured.statistics for measured in asked.values())]
+    )
+    forest = six_statistics_baseline(
+        learned.statistics,
+        np.array([classes.index(entry.label) for entry in learned.entries]),
+        together,
+        classes=len(classes),
+        seed=turn.repeat,
+    )
+    answers = iter(
+        np.split(
+            forest.probabilities,
+            np.cumsum([len(validating.entries), *(len(one.entries) for one in asked.values())]),
+        )
+    )
+    patients = aggregate_by_patient(
+        np.array([classes.index(entry.label) for entry in validating.entries]),
+        next(answers),
+        [entry.patient_id for entry in validating.entries],
+    )
+    answered = ~np.isnan(patients.probabilities).any(axis=1)
+    labels, probabilities = patients.labels[answered], patients.probabilities[answered]
+    temperature = fit_temperature(labels, probabilities)
+    levels = operating_levels(labels, calibrate(probabilities, temperature))
+    for name, measured in asked.items():
+        path = bench.answers_of(SIX_STATISTICS, turn, name)
+        write_answers(path, (name, turn), classes.labels, measured.entries, next(answers))
+    points = {level.target: level.threshold for level in levels}
+    facts = {
+        "repeat": turn.repeat,
+        "fold": turn.fold,
+        "model": forest.how,
+        "temperature": temperature,
+        "operating_points": [points.get(target) for target in SENSITIVITIES],
+        "commit": commit(),
+    }
+    facts_file = bench.facts_of(SIX_STATISTICS, turn)
+    write_whole(facts_file, json.dumps(facts, indent=1, allow_nan=False))
