@@ -166,8 +166,9 @@ def _preprocessed(
     path, lung_masked, config = task
     nothing = np.empty((0, config.picture_px, config.picture_px), np.uint8)
     try:
-        volume = replace(readers.read_volume(path), lung_masked=lung_masked)
-        found = preprocessing.examine(volume, config)
+        with readers.sharing_a_child():  # a fork for each picture would cost a fifth of the time
+            volume = replace(readers.read_volume(path), lung_masked=lung_masked)
+            found = preprocessing.examine(volume, config)
     except (StudyError, PreprocessingError) as refusal:
         return Outcome((), (), str(refusal)), nothing
     dropped = tuple((each.slice_index, each.reason) for each in found.dropped)

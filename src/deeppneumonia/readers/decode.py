@@ -57,8 +57,7 @@ class DicomSlices:
     def read(self, index: int) -> NDArray[Any]:
         """Slice `index` in HU; StudyError when its pixel data are damaged."""
         if not self.reorientation.slices_stay_slices:
-            turned: NDArray[Any] = self._turned[index]
-            return turned
+            return np.ascontiguousarray(self._turned[index])
         picture = self.reorientation.apply_to_slice(self._read_source(index))
         return np.ascontiguousarray(picture)
 
@@ -69,7 +68,7 @@ class DicomSlices:
         source = np.empty((len(self.headers), first.rows, first.columns), self.dtype)
         for index in range(len(self.headers)):
             source[index] = self._read_source(index)
-        return np.ascontiguousarray(self.reorientation.apply(source))
+        return self.reorientation.apply(source)
 
     def _read_source(self, index: int) -> NDArray[Any]:
         header = self.headers[index]
@@ -148,6 +147,8 @@ def decode_stored(header: SliceHeader) -> NDArray[Any]:
     syntax = UID(header.transfer_syntax).name if header.transfer_syntax else "unknown"
     try:
         stored = _decode(header)
+    except (MemoryError, RecursionError):  # a limit of the reading process, which names it
+        raise
     # Codecs raise whatever they like for damaged data; the cause is kept.
     except Exception as error:
         raise StudyError(

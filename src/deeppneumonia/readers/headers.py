@@ -113,7 +113,7 @@ def read_headers(file: Path) -> tuple[SliceHeader, ...]:
             return tuple(_frames(dataset, replace(header, frames=count)))
         # A multi-frame image without functional groups does not say where its frames lie.
         return (header,) if count == 1 else (replace(header, frames=count, position=()),) * count
-    except StudyError:
+    except (StudyError, MemoryError, RecursionError):  # limits are named by the reading process
         raise
     # pydicom lets errors of every kind through for damaged files; each means the same to us.
     except Exception as error:

@@ -120,11 +120,9 @@ class Order:
     path: Path
     series: str | None
     memory_bytes: int
-    open_s: float
-    """Processor time for opening it."""
-
-    slice_s: float
-    """Processor time for one slice."""
+    cpu_s: float
+    """Processor time for opening it, and for a slice again: one that stands across the files of
+    a sagittal series needs them all."""
 
     lease: Lease | None
     """The folder in which a child may unpack; None for what is not packed."""
@@ -152,8 +150,7 @@ def _order(path: Path, series: str | None) -> Order:
         path=path.absolute(),
         series=series,
         memory_bytes=limits.memory_bytes + limits.memory_ratio * largest,
-        open_s=limits.cpu_s(len(sizes), sum(sizes)),
-        slice_s=limits.cpu_s(0, largest),
+        cpu_s=limits.cpu_s(len(sizes), sum(sizes)),
         lease=Lease() if packed else None,
     )
 
@@ -167,7 +164,7 @@ def _open(child: ChildProcess, order: Order, what: str) -> tuple[Said, str]:
         "folder": order.lease.folder if order.lease else "",
         "memory_bytes": order.memory_bytes,
     }
-    body = _ask(child, request, order.open_s)[1]
+    body = _ask(child, request, order.cpu_s)[1]
     return unpack(body), sha256(body).hexdigest()
 
 
@@ -191,7 +188,7 @@ class ChildSlices:
         """Slice `index`; StudyError when it is damaged, too costly, or has changed since."""
         child = _children.of(self) or self._opened_again()
         request = {"do": "slice", "index": index}
-        head, body = _ask(child, request, self.order.slice_s)
+        head, body = _ask(child, request, self.order.cpu_s)
         rows, columns = self.shape[1:]
         kind = str(head.get("type"))
         if kind not in PIXEL_TYPES or len(body) != rows * columns * np.dtype(kind).itemsize:

@@ -76,10 +76,7 @@ def volume_heard(said: Said, pixels: PixelSource, roots: tuple[Path, ...]) -> Vo
             unit=Unit(said["unit"]),
             affine=np.array(said["affine"], np.float64),
             has_geometry=bool(said["has_geometry"]),
-            flags=tuple(
-                QualityFlag(str(flag["code"]), str(flag["message"]), bool(flag["blocks"]))
-                for flag in said["flags"]
-            ),
+            flags=tuple(map(_flag, said["flags"])),
             series=_series(said["series"], roots) if said["series"] else None,
             study=_study(said["study"], roots) if said["study"] else None,
         )
@@ -143,6 +140,12 @@ def _study(said: Said, roots: tuple[Path, ...]) -> Study:
         series=tuple(_series(each, roots) for each in said["series"]),
         ignored=tuple(str(each) for each in said["ignored"]),
     )
+
+
+def _flag(said: Said) -> QualityFlag:
+    """Two texts, and whatever else a flag says by yes or no."""
+    more = {name: bool(value) for name, value in said.items() if name not in ("code", "message")}
+    return QualityFlag(code=str(said["code"]), message=str(said["message"]), **more)
 
 
 def _series(said: Said, roots: tuple[Path, ...]) -> Series:
