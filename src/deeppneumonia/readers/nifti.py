@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.gate import check_growth, check_voxels
+from deeppneumonia.readers.text_headers import DamagedVolumeError
 
 HEADER_BYTES = 348
 DTYPES = {
@@ -36,16 +37,6 @@ UNIT_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """xyzt_units: unknown (taken as mm, as everybody does), metre, millimetre, micrometre."""
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-class DamagedVolumeError(StudyError):
-    """A volume file is truncated, damaged, or not what its name says."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The volume file is damaged, truncated or not of the kind its name says: "
-            "convert the study again."
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +96,7 @@ def read_nifti_header(file: Path) -> NiftiHeader:
 
 
 def read_nifti_voxels(file: Path, header: NiftiHeader) -> NDArray[Any]:
-    """All voxels, rescaled; DamagedVolumeError unless the file holds every one of them."""
+    """All voxels as stored; DamagedVolumeError unless the file holds every one of them."""
     size = int(np.prod(header.shape)) * header.dtype.itemsize
     check_growth(file.stat().st_size, size)
     try:
@@ -117,10 +108,7 @@ def read_nifti_voxels(file: Path, header: NiftiHeader) -> NDArray[Any]:
         raise DamagedVolumeError from error
     if len(content) < size:
         raise DamagedVolumeError
-    stored = np.frombuffer(content, header.dtype).reshape(header.shape)
-    if (header.slope, header.intercept) == (1.0, 0.0):
-        return stored
-    return stored * header.slope + header.intercept
+    return np.frombuffer(content, header.dtype).reshape(header.shape)
 
 
 @contextmanager
@@ -163,15 +151,28 @@ def _affine(raw: bytes, order: str) -> NDArray[np.float64]:
             "The NIfTI file does not say how its axes lie in the patient (sform and qform codes "
             "are 0), so left and right are unknown: convert the study again from DICOM."
         )
-    if sform_code > 0:
-        ras = np.vstack([np.reshape(_values(raw, order, "12f", 280), (3, 4)), [0, 0, 0, 1]])
-    else:
-        ras = _qform(raw, order)
+    ras = _sform(raw, order) if sform_code > 0 else _qform(raw, order)
+    if min(qform_code, sform_code) > 0 and _senses(ras) != _senses(_qform(raw, order)):
+        raise StudyError(
+            "The sform and the qform of the NIfTI file contradict each other about which way its "
+            "axes run in the patient, so left and right are unknown: convert the study again from "
+            "DICOM."
+        )
     scale = UNIT_MM.get(raw[123] & 0x07, 1.0)
     lps = RAS_TO_LPS @ np.diag([scale, scale, scale, 1.0]) @ ras
     # The file counts columns first, the array counts slices first.
     affine: NDArray[np.float64] = lps[:, [2, 1, 0, 3]]
     return affine
+
+
+def _sform(raw: bytes, order: str) -> NDArray[np.float64]:
+    return np.vstack([np.reshape(_values(raw, order, "12f", 280), (3, 4)), [0, 0, 0, 1]])
+
+
+def _senses(affine: NDArray[np.float64]) -> list[tuple[int, bool]]:
+    """Which axis of the patient each axis of the file is nearest to, and which way it runs."""
+    axes = [int(np.abs(affine[:3, own]).argmax()) for own in range(3)]
+    return [(axis, bool(affine[axis, own] < 0)) for own, axis in enumerate(axes)]
 
 
 def _qform(raw: bytes, order: str) -> NDArray[np.float64]:

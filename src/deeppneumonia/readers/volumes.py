@@ -1,6 +1,7 @@
 """NIfTI, MHA and NRRD volumes: one CT in Hounsfield units, brought into standard display."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,15 @@ from deeppneumonia.domain.volume import ArraySource, QualityFlag, Unit, Volume
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.decode import FLOOR_HU
 from deeppneumonia.readers.display import to_display
-from deeppneumonia.readers.gate import Lease, UnsafeInputError, check_growth, check_voxels
-from deeppneumonia.readers.nifti import DamagedVolumeError, read_nifti_header, read_nifti_voxels
+from deeppneumonia.readers.gate import Lease, check_growth, check_voxels
+from deeppneumonia.readers.nifti import read_nifti_header, read_nifti_voxels
+from deeppneumonia.readers.text_headers import (
+    DamagedVolumeError,
+    check_extent,
+    check_fields,
+    header_fields,
+    pixel_file,
+)
 
 BYTES_A_VOXEL = {
     "8-bit signed integer": 1,
@@ -32,13 +40,6 @@ IMAGE_IO = {
     SourceKind.META_IMAGE: "MetaImageIO",
     SourceKind.NRRD: "NrrdImageIO",
 }
-# The key under which a header names the file with its pixels.
-DATA_FILE_KEYS = {
-    SourceKind.META_IMAGE: ((b"elementdatafile",), b"="),
-    SourceKind.NRRD: ((b"data file", b"datafile"), b":"),
-}
-HEADER_BYTES = 65536
-"""No header of these formats is longer."""
 
 CT_RANGE_HU = (-10_000, 40_000)
 AIR_BELOW_HU = -500
@@ -78,7 +79,8 @@ def volume_file_volume(
     affine, shape = _geometry(file, kind)
     turn = to_display(affine, shape)
     study = volume_file_study(file, kind, ignored)
-    array = np.ascontiguousarray(turn.apply(_as_hu(_voxels(file, kind))))
+    array = np.ascontiguousarray(turn.apply(_as_hu(*_voxels(file, kind))))
+    check_extent(affine, shape)
     one = (QualityFlag("one_slice", "The volume has a single slice."),)
     return Volume(
         pixels=LoadedSlices(array, lease),
@@ -105,20 +107,23 @@ def _geometry(file: Path, kind: SourceKind) -> tuple[NDArray[np.float64], tuple[
     return affine, (slices, rows, columns)
 
 
-def _voxels(file: Path, kind: SourceKind) -> NDArray[Any]:
+def _voxels(file: Path, kind: SourceKind) -> tuple[NDArray[Any], float, float]:
+    """Stored values (slices, rows, columns), with the slope and intercept that rescale them."""
     if kind is SourceKind.NIFTI:
-        return read_nifti_voxels(file, read_nifti_header(file))
+        header = read_nifti_header(file)
+        return read_nifti_voxels(file, header), header.slope, header.intercept
     toolkit: Any = SimpleITK
     try:
         voxels: NDArray[Any] = toolkit.GetArrayFromImage(_open(file, kind).Execute())
     except RuntimeError as error:
         raise DamagedVolumeError from error
-    return voxels
+    return voxels, 1.0, 0.0
 
 
 def _open(file: Path, kind: SourceKind) -> Any:
     """A SimpleITK reader that has read the header, and found it to be of a sane size."""
-    packed_bytes = _pixel_file(file, kind).stat().st_size
+    packed_bytes = pixel_file(file, kind).stat().st_size
+    check_fields(header_fields(file, kind), kind)
     toolkit: Any = SimpleITK  # has types, but none for its readers
     reader = toolkit.ImageFileReader()
     reader.SetImageIO(IMAGE_IO[kind])
@@ -133,11 +138,6 @@ def _open(file: Path, kind: SourceKind) -> Any:
             f"{reader.GetNumberOfComponents()} values a voxel, where 3 dimensions and one value "
             "are expected: export a single CT volume."
         )
-    if kind is SourceKind.NRRD and "NRRD_space" not in reader.GetMetaDataKeys():
-        raise StudyError(
-            "The NRRD file does not say how its axes lie in the patient (no space field), so left "
-            "and right are unknown: convert the study again from DICOM."
-        )
     columns, rows, slices = reader.GetSize()
     check_voxels(slices, rows, columns)
     voxel_bytes = BYTES_A_VOXEL.get(toolkit.GetPixelIDValueAsString(reader.GetPixelID()), 8)
@@ -145,60 +145,34 @@ def _open(file: Path, kind: SourceKind) -> Any:
     return reader
 
 
-def _pixel_file(file: Path, kind: SourceKind) -> Path:
-    """Where the pixels are: in the file itself, or in one beside it that its header names.
+def _as_hu(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[Any]:
+    """Voxels as int16, or float32 where fractional; StudyError unless they look like CT in HU.
 
-    Raises:
-        UnsafeInputError: the header names a file elsewhere.
-        StudyError: the named file is missing.
+    Works plane by plane, because a whole volume in float64 takes gigabytes.
     """
-    target = _named_pixel_file(file, kind)
-    if target.upper() == "LOCAL":
-        return file
-    if "/" in target or "\\" in target or "%" in target or target.upper().startswith("LIST"):
-        raise UnsafeInputError(
-            "The volume's header names pixels in another folder or in several files, where one "
-            "file beside the header is expected: convert the study into one file."
-        )
-    pixels = file.parent / target
-    if pixels.is_symlink() or not pixels.is_file():
-        raise StudyError(
-            "The file with the pixels, which the volume's header names, is not beside it: "
-            "give both, or convert the study into one file."
-        )
-    return pixels
-
-
-def _named_pixel_file(file: Path, kind: SourceKind) -> str:
-    """The name that a header gives; `LOCAL` for pixels in the same file."""
-    keys, separator = DATA_FILE_KEYS[kind]
-    with file.open("rb") as stream:
-        start = stream.read(HEADER_BYTES)
-    for line in start.splitlines():
-        if kind is SourceKind.NRRD and not line:
-            return "LOCAL"  # an empty line ends the header; what follows are pixels
-        name, found, value = line.partition(separator)
-        if found and name.strip().lower() in keys:
-            return value.strip().decode("latin-1")
-    raise DamagedVolumeError
-
-
-def _as_hu(voxels: NDArray[Any]) -> NDArray[Any]:
-    """Voxels as int16, or float32 where fractional; StudyError unless they look like CT in HU."""
-    if not np.isfinite(voxels).all():
-        raise StudyError(
-            "The volume holds values that are not numbers (NaN or infinite), where Hounsfield "
-            "units are expected: convert the study again."
-        )
-    low, high = float(voxels.min()), float(voxels.max())
+    low, high, is_whole = np.inf, -np.inf, True
+    for plane in _rescaled(stored, slope, intercept):
+        if not np.isfinite(plane).all():
+            raise StudyError(
+                "The volume holds values that are not numbers (NaN or infinite), where Hounsfield "
+                "units are expected: convert the study again."
+            )
+        low, high = min(low, float(plane.min())), max(high, float(plane.max()))
+        if plane.dtype.kind == "f" and is_whole:
+            shown = np.maximum(plane, FLOOR_HU)
+            is_whole = np.array_equal(shown, shown.round())
     if not (CT_RANGE_HU[0] <= low < AIR_BELOW_HU and low < high <= CT_RANGE_HU[1]):
         raise StudyError(
             f"The values run from {low:g} to {high:g}, where Hounsfield units of a chest are "
             "expected (air is -1000): convert the study without rescaling its values."
         )
-    hu = np.maximum(voxels, FLOOR_HU)
-    if hu.dtype.kind == "f" and not np.array_equal(hu, np.round(hu)):
-        fractional: NDArray[Any] = hu.astype(np.float32)
-        return fractional
-    whole: NDArray[Any] = hu.clip(FLOOR_HU, np.iinfo(np.int16).max).astype(np.int16)
-    return whole
+    hu = np.empty(stored.shape, np.int16 if is_whole else np.float32)
+    for index, plane in enumerate(_rescaled(stored, slope, intercept)):
+        hu[index] = plane.clip(FLOOR_HU, np.iinfo(np.int16).max if is_whole else None)
+    return hu
+
+
+def _rescaled(stored: NDArray[Any], slope: float, intercept: float) -> Iterator[NDArray[Any]]:
+    """The planes of a volume, in float64 where they are rescaled."""
+    as_stored = (slope, intercept) == (1.0, 0.0)
+    return (plane if as_stored else plane * slope + intercept for plane in stored)
