@@ -4,13 +4,16 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from deeppneumonia.files import sha256_of
+from deeppneumonia.readers import sha256_with_pixels
 
 
 def content_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes, or of the names and bytes of all files below a folder."""
+    """The sha256 of a file's bytes, or of the names and bytes of all files below a folder.
+
+    A header that keeps its pixels in a file beside it (`.mhd`, `.nhdr`) counts with that file.
+    """
     if not path.is_dir():
-        return sha256_of(path)
+        return sha256_with_pixels(path)
     return files_sha256(path, (file for file in path.rglob("*") if file.is_file()))
 
 

@@ -17,6 +17,7 @@ from deeppneumonia.readers.isolation import (
 )
 from deeppneumonia.readers.series import WrongModalityError
 from deeppneumonia.readers.stack import MixedSeriesError
+from deeppneumonia.readers.text_headers import sha256_with_pixels
 
 __all__ = [
     "GantryTiltError",
@@ -33,5 +34,6 @@ __all__ = [
     "prepare_to_read",
     "read_study",
     "read_volume",
+    "sha256_with_pixels",
     "sharing_a_child",
 ]

@@ -4,6 +4,7 @@ SimpleITK takes a voxel without a stated size for 1 mm, any unit for mm and any 
 patient's, without a word. Sources: MetaIO's documentation; the NRRD format definition (teem).
 """
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,18 @@ from numpy.typing import NDArray
 
 from deeppneumonia.domain.study import SourceKind
 from deeppneumonia.errors import StudyError
+from deeppneumonia.files import sha256_of
 from deeppneumonia.readers.gate import UnsafeInputError
 
 HEADER_BYTES = 65536
 """No header of these formats is longer."""
 
+HEADER_SUFFIXES = {
+    ".mha": SourceKind.META_IMAGE,
+    ".mhd": SourceKind.META_IMAGE,
+    ".nrrd": SourceKind.NRRD,
+    ".nhdr": SourceKind.NRRD,
+}
 SEPARATORS = {SourceKind.META_IMAGE: "=", SourceKind.NRRD: ":"}
 SIZE_FIELDS = {
     SourceKind.META_IMAGE: ("elementspacing", "elementsize"),
@@ -89,6 +97,21 @@ def pixel_file(file: Path, kind: SourceKind) -> Path:
             "give both, or convert the study into one file."
         )
     return pixels
+
+
+def sha256_with_pixels(path: Path) -> str:
+    """The hash of a file; of a header together with the file beside it that holds its pixels.
+
+    A header that cannot be read, or names what must not be read, counts alone.
+    """
+    kind = HEADER_SUFFIXES.get(path.suffix.lower())
+    try:
+        pixels = pixel_file(path, kind) if kind else path
+    except StudyError:
+        pixels = path
+    if pixels == path:
+        return sha256_of(path)
+    return hashlib.sha256(f"{sha256_of(path)}{sha256_of(pixels)}".encode()).hexdigest()
 
 
 def check_fields(fields: dict[str, str], kind: SourceKind) -> None:

@@ -1,6 +1,5 @@
 """NIfTI, MHA and NRRD volumes: one CT in Hounsfield units, brought into standard display."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from deeppneumonia.readers.text_headers import (
     check_fields,
     header_fields,
     pixel_file,
+    sha256_with_pixels,
 )
 
 BYTES_A_VOXEL = {
@@ -55,8 +55,7 @@ class LoadedSlices(ArraySource):
 def volume_file_study(file: Path, kind: SourceKind, ignored: tuple[str, ...]) -> Study:
     """The one volume of a file, from its header and a hash of its content."""
     _, (slices, rows, columns) = _geometry(file, kind)
-    with file.open("rb") as stream:
-        uid = hashlib.file_digest(stream, "sha256").hexdigest()
+    uid = sha256_with_pixels(file)
     series = Series(
         uid=uid,
         modality="OT",

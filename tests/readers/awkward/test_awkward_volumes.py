@@ -10,9 +10,11 @@ import volume_files as write
 from ramp_ct import grid, ramp
 from readable import READABLE, corners_of
 
+from deeppneumonia.datasets.fingerprint import content_sha256
 from deeppneumonia.domain import Unit
 from deeppneumonia.errors import StudyError
-from deeppneumonia.readers import read_volume
+from deeppneumonia.files import sha256_of
+from deeppneumonia.readers import read_study, read_volume
 
 PLAIN = READABLE[0].corners
 AXES = list(itertools.permutations((0, 1, 2)))
@@ -153,3 +155,21 @@ def test_a_faulty_volume_is_refused_and_the_fault_named(fault: str, tmp_path: Pa
     with pytest.raises(StudyError, match=says) as caught:
         read_volume(file)
     assert "Jane" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.mhd", "a.nhdr"])
+def test_a_header_is_known_together_with_the_file_of_its_pixels(name: str, tmp_path: Path) -> None:
+    if name == "a.mhd":
+        file = write.meta_image(tmp_path / name)
+    else:
+        file = write.nrrd(tmp_path / name, data_file="a.raw")
+        header, body = file.read_bytes().split(b"\n\n", 1)
+        file.write_bytes(header + b"\n\n")
+        (tmp_path / "a.raw").write_bytes(body)
+    before = content_sha256(file), read_study(file).uid
+    pixels = bytearray((tmp_path / "a.raw").read_bytes())
+    pixels[-2] ^= 1
+    (tmp_path / "a.raw").write_bytes(pixels)
+    assert content_sha256(file) != before[0] and read_study(file).uid != before[1]
+    (tmp_path / "a.raw").unlink()
+    assert content_sha256(file) == sha256_of(file)
