@@ -1,0 +1,63 @@
+"""The app: routes, guards and the way in which errors are told. Never imports torch."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from deeppneumonia.server import api, health
+from deeppneumonia.server.database import DatabaseAwayError
+from deeppneumonia.server.guard import Guard
+from deeppneumonia.server.intake import QueueFullError
+from deeppneumonia.server.services import Services
+from deeppneumonia.server.settings import Settings
+from deeppneumonia.server.storage import DiskFullError
+from deeppneumonia.server.upload import UploadError
+
+RETRY_AFTER_S = 5
+
+
+def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
+    """The whole server as an ASGI app; starts no worker.
+
+    Args:
+        settings: see `Settings`.
+        services: already opened; None to open them, which brings the database up to date.
+    """
+    app = FastAPI(
+        title="DeepPneumonia",
+        version=version("deeppneumonia"),
+        description="Pneumonia from chest CT. Research software, not a medical device.",
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    app.state.services = services or Services.open(settings)
+    app.include_router(api.router)
+    app.include_router(health.router)
+    app.add_middleware(Guard, settings=settings)
+    for error, status in _STATUS_OF.items():
+        app.add_exception_handler(error, _answer(status))
+    app.add_exception_handler(UploadError, _refuse_upload)
+    return app
+
+
+_STATUS_OF: dict[type[Exception], int] = {
+    DatabaseAwayError: 503,
+    DiskFullError: 507,
+    QueueFullError: 429,
+}
+
+
+def _answer(status: int) -> Callable[[Request, Exception], JSONResponse]:
+    def answer(_request: Request, error: Exception) -> JSONResponse:
+        headers = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else None
+        return JSONResponse({"detail": str(error)}, status, headers)
+
+    return answer
+
+
+def _refuse_upload(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, UploadError)
+    return JSONResponse({"detail": str(error)}, error.status)

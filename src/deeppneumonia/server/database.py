@@ -1,0 +1,129 @@
+"""One database, SQLite or PostgreSQL: short transactions, its own clock, and "not now" by name."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Engine,
+    create_engine,
+    event,
+    literal_column,
+    make_url,
+)
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+T = TypeVar("T")
+BUSY_S = 10
+
+
+class DatabaseAwayError(Exception):
+    """The database does not answer now; the same request may succeed in a few seconds."""
+
+
+class Database:
+    """An engine with two kinds of transaction. Nothing of it outlives a `with` block."""
+
+    def __init__(self, url: str) -> None:
+        self.is_sqlite = url.startswith("sqlite")
+        self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url)
+        self._writing = self.engine.execution_options(begin="BEGIN IMMEDIATE")
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads; on SQLite it waits for nobody."""
+        with _named(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that is on the disk when the block ends without an error."""
+        with _named(), self._writing.begin() as connection:
+            yield connection
+
+    @property
+    def now(self) -> ColumnElement[float]:
+        """Seconds since 1970 by the database's own clock, which all hosts share."""
+        text = (
+            "((julianday('now') - 2440587.5) * 86400.0)"
+            if self.is_sqlite
+            else "CAST(extract(epoch from clock_timestamp()) AS double precision)"
+        )
+        return literal_column(text, Double)
+
+    def dispose(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def patiently(action: Callable[[], T], *, wait_s: float = 1.0) -> T:
+    """Repeat an action until the database is there again; for workers, who have the time."""
+    while True:
+        try:
+            return action()
+        except DatabaseAwayError:
+            time.sleep(wait_s)
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        raise DatabaseAwayError("The database does not answer now.") from error
+    except DBAPIError as error:
+        if error.connection_invalidated or _is_shutdown(error):
+            raise DatabaseAwayError("The database does not answer now.") from error
+        raise
+    except OSError as error:  # a socket that breaks before the driver can give it its own name
+        if isinstance(error, ConnectionError | TimeoutError):
+            raise DatabaseAwayError("The database does not answer now.") from error
+        raise
+
+
+def _is_shutdown(error: DBAPIError) -> bool:
+    """PostgreSQL's own words for going down or starting up: error classes 57P and 08."""
+    first = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    code = str(first.get("C", "")) if isinstance(first, dict) else ""
+    return code.startswith(("57P", "08", "53"))
+
+
+def _sqlite(url: str) -> Engine:
+    file = make_url(url).database
+    assert file is not None
+    Path(file).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    engine = create_engine(url, connect_args={"timeout": BUSY_S})
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver would begin late and commit by itself
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            f"busy_timeout={BUSY_S * 1000}",
+            "foreign_keys=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+    return engine
+
+
+def _postgresql(url: str) -> Engine:
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_size=5,
+        max_overflow=20,
+        pool_timeout=5,
+        connect_args={"timeout": BUSY_S},
+    )

@@ -1,0 +1,240 @@
+"""The one store of jobs. What was accepted is never lost, and what was finished is done once.
+
+    queued ──claim──► running ──finish──► done
+      ▲  ▲              │  │
+      │  └──fail, lease over (with a wait)──┴─ too often ──► dead
+      └────────── requeue ─────────── dead, cancelled, done
+    queued, running ──cancel──► cancelled
+
+Each claim raises the job's fence. Whoever comes back with an older fence has lost the job, and
+nothing it reports counts. A failure is an error that the work reported; a crash is a worker that
+vanished. They are counted apart, because a study that kills workers is another matter than a full
+disk.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy import delete as delete_from
+from sqlalchemy.exc import IntegrityError
+
+from deeppneumonia.server.database import Database
+from deeppneumonia.server.schema import JOBS
+from deeppneumonia.server.worklist import OPEN, Job, State, Worklist
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on a job, until the lease is over or the fence has moved."""
+
+    id: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long and how often a job is tried; the fields are those of `Settings`."""
+
+    lease_s: float = 60.0
+    max_failures: int = 3
+    max_crashes: int = 5
+    backoff_s: float = 2.0
+
+
+class JobStore(Worklist):
+    """Jobs in a database that many processes share."""
+
+    def __init__(self, database: Database, patience: Patience | None = None) -> None:
+        super().__init__(database)
+        self.patience = patience or Patience()
+
+    def submit(
+        self,
+        *,
+        id: str,
+        owner: str,
+        source: str,
+        content: str,
+        size_bytes: int,
+        files: int,
+        label: str = "",
+        wait_s: float = 0.0,
+    ) -> tuple[Job, bool]:
+        """Accept an upload that lies safely on the disk under `uploads/ID`.
+
+        Returns:
+            The job, and whether it is new. The same content from the same owner is the same job,
+            and the caller then removes the second upload.
+        """
+        now = self.database.now
+        values = {
+            "id": id, "owner": owner, "source": source, "content": content, "label": label[:200],
+            "bytes": size_bytes, "files": files, "state": State.QUEUED, "submitted": now,
+            "not_before": now + wait_s, "fence": 0, "failures": 0, "crashes": 0,
+        }  # fmt: skip
+        try:
+            with self.database.write() as connection:
+                connection.execute(insert(JOBS).values(values))
+        except IntegrityError:
+            known = self._find(JOBS.c.owner == owner, JOBS.c.content == content)
+            if known is None:  # deleted between the two statements
+                return self.submit(
+                    id=id, owner=owner, source=source, content=content, size_bytes=size_bytes,
+                    files=files, label=label, wait_s=wait_s,
+                )  # fmt: skip
+            return known, known.id == id
+        job = self.get(id)
+        if job is None:
+            raise KeyError(id)
+        return job, True
+
+    def extend(self, id: str, *, size_bytes: int, files: int, wait_s: float) -> bool:
+        """A study has grown to this size: wait again, and read it anew if that had begun."""
+        values = {
+            "state": State.QUEUED, "not_before": self.database.now + wait_s,
+            "fence": JOBS.c.fence + 1, "bytes": size_bytes, "files": files, "worker": None,
+            "lease_until": None, "finished": None, "reason": None,
+        }  # fmt: skip
+        return self._change(values, JOBS.c.id == id)
+
+    def claim(self, worker: str) -> Claim | None:
+        """The job whose turn it is, or None; it is this worker's for `lease_s`."""
+        with self.database.read() as connection:
+            if not connection.execute(select(self._work_is_waiting())).scalar():
+                return None
+        now = self.database.now
+        due = (
+            select(JOBS.c.id)
+            .where(JOBS.c.state == State.QUEUED, JOBS.c.not_before <= now)
+            .order_by(JOBS.c.submitted, JOBS.c.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        taken = {
+            "state": State.RUNNING, "fence": JOBS.c.fence + 1, "worker": worker,
+            "lease_until": now + self.patience.lease_s,
+            "started": func.coalesce(JOBS.c.started, now),
+        }  # fmt: skip
+        with self.database.write() as connection:
+            self._take_back(connection, JOBS.c.lease_until < now)
+            row = connection.execute(
+                update(JOBS)
+                .where(JOBS.c.id == due.scalar_subquery(), JOBS.c.state == State.QUEUED)
+                .values(taken)
+                .returning(JOBS.c.id, JOBS.c.fence)
+            ).one_or_none()
+        return None if row is None else Claim(row.id, row.fence)
+
+    def heartbeat(self, claim: Claim) -> bool:
+        """Keep the lease; False when the job is no longer this claim's."""
+        lease = self.database.now + self.patience.lease_s
+        return self._change({"lease_until": lease}, *_held(claim))
+
+    def finish(self, claim: Claim, *, status: str, diagnosis: str | None, result: str) -> bool:
+        """Put the answer in place; False when the job is no longer this claim's.
+
+        Asking twice is answered the same, so that it can be repeated when the database went away.
+        """
+        values = {
+            "state": State.DONE, "status": status, "diagnosis": diagnosis, "result": result,
+            "finished": self.database.now, "lease_until": None, "reason": None,
+        }  # fmt: skip
+        if self._change(values, *_held(claim)):
+            return True
+        job = self.get(claim.id)
+        return job is not None and (job.state, job.fence) == (State.DONE, claim.fence)
+
+    def fail(self, claim: Claim, reason: str) -> bool:
+        """The work reported an error: try again later, or give up after `max_failures`."""
+        times = JOBS.c.failures + 1
+        is_dead = times >= self.patience.max_failures
+        return self._change({**self._again(is_dead, times), "failures": times, "reason": reason},
+                            *_held(claim))  # fmt: skip
+
+    def release(self, claim: Claim) -> bool:
+        """Give a job back untouched, as a worker does that is asked to stop."""
+        values = {"state": State.QUEUED, "worker": None, "lease_until": None}
+        return self._change(values, *_held(claim))
+
+    def worker_is_gone(self, worker: str) -> int:
+        """Take back what a vanished worker held without waiting for its lease; returns how many."""
+        with self.database.write() as connection:
+            return self._take_back(connection, JOBS.c.worker == worker)
+
+    def running_workers(self) -> set[str]:
+        """Names of the workers that hold a job."""
+        with self.database.read() as connection:
+            names = connection.execute(
+                select(JOBS.c.worker).where(JOBS.c.state == State.RUNNING).distinct()
+            ).scalars()
+            return {name for name in names if name}
+
+    def cancel(self, id: str) -> bool:
+        """Stop a job that is not finished; what a worker still makes of it is thrown away."""
+        values = {
+            "state": State.CANCELLED, "fence": JOBS.c.fence + 1, "finished": self.database.now,
+            "lease_until": None, "reason": "Cancelled.",
+        }  # fmt: skip
+        return self._change(values, JOBS.c.id == id, JOBS.c.state.in_(OPEN))
+
+    def requeue(self, id: str) -> bool:
+        """Try a job again from the start that is dead, cancelled or done."""
+        values = {
+            "state": State.QUEUED, "not_before": self.database.now, "fence": JOBS.c.fence + 1,
+            "failures": 0, "crashes": 0, "reason": None, "finished": None, "started": None,
+            "status": None, "diagnosis": None, "result": None, "worker": None,
+        }  # fmt: skip
+        return self._change(values, JOBS.c.id == id, JOBS.c.state.not_in(OPEN))
+
+    def delete(self, id: str) -> bool:
+        """Forget a job; its folders are the caller's to remove, after this."""
+        with self.database.write() as connection:
+            return connection.execute(delete_from(JOBS).where(JOBS.c.id == id)).rowcount == 1
+
+    def _change(self, values: dict[str, Any], *conditions: ColumnElement[bool]) -> bool:
+        with self.database.write() as connection:
+            return connection.execute(update(JOBS).where(*conditions).values(values)).rowcount == 1
+
+    def _work_is_waiting(self) -> ColumnElement[bool]:
+        now = self.database.now
+        return exists().where(
+            or_(
+                and_(JOBS.c.state == State.QUEUED, JOBS.c.not_before <= now),
+                and_(JOBS.c.state == State.RUNNING, JOBS.c.lease_until < now),
+            )
+        )
+
+    def _take_back(self, connection: Connection, which: ColumnElement[bool]) -> int:
+        times = JOBS.c.crashes + 1
+        is_dead = times >= self.patience.max_crashes
+        reason = "The program that read the study broke off without a word."
+        values = {**self._again(is_dead, times), "crashes": times, "reason": reason}
+        lost = update(JOBS).where(JOBS.c.state == State.RUNNING, which).values(values)
+        return connection.execute(lost).rowcount
+
+    def _again(self, is_dead: ColumnElement[bool], times: ColumnElement[int]) -> dict[str, Any]:
+        now = self.database.now
+        wait_s = self.patience.backoff_s * func.power(2.0, times - 1)
+        return {
+            "state": case((is_dead, State.DEAD), else_=State.QUEUED),
+            "not_before": now + wait_s,
+            "finished": case((is_dead, now), else_=None),
+            "worker": None,
+            "lease_until": None,
+        }
+
+
+def _held(claim: Claim) -> tuple[ColumnElement[bool], ...]:
+    return JOBS.c.id == claim.id, JOBS.c.fence == claim.fence, JOBS.c.state == State.RUNNING

@@ -1,0 +1,170 @@
+"""What a server has to know before it starts; built once at the face and passed whole."""
+
+import ipaddress
+import json
+import tomllib
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from deeppneumonia.errors import ConfigError
+from deeppneumonia.files import home_folder
+
+MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where a server keeps its data, whom it listens to and how much it takes."""
+
+    data: str = ""
+    """Folder of uploads, results and the default database; empty for DEEPPNEUMONIA_HOME/server."""
+
+    database: str = ""
+    """SQLAlchemy URL of SQLite or PostgreSQL; empty for `server.db` in the data folder."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; anything but this machine's own needs a user with a password."""
+
+    port: int = 8000
+    """0 takes a free one."""
+
+    public_hosts: tuple[str, ...] = ()
+    """Names under which browsers reach this server beside `host`, as a proxy passes them on."""
+
+    behind_tls: bool = False
+    """A proxy speaks HTTPS for us: cookies are marked secure, browsers are told to stay."""
+
+    workers: int = 1
+    """Worker processes on this machine; each loads the model once."""
+
+    checkpoint: str = "default"
+    device: str = "auto"
+
+    max_upload_bytes: int = 4096 * MEGABYTE
+    max_upload_files: int = 20_000
+    min_free_bytes: int = 2048 * MEGABYTE
+    """Uploads are refused while the disk has less than this."""
+
+    max_queued: int = 500
+    max_queued_per_owner: int = 100
+    requests_per_minute: int = 1200
+    """Of one user, or of one address before anybody has logged in."""
+
+    lease_s: float = 60.0
+    """A worker that has not been heard of for this long has lost its job to the next."""
+
+    max_job_s: float = 1800.0
+    """A job that takes longer is given up, and counts as a crash."""
+
+    max_failures: int = 3
+    """Times the work itself may fail before a job is dead."""
+
+    max_crashes: int = 5
+    """Times a worker may vanish with a job before it is dead."""
+
+    backoff_s: float = 2.0
+    """Wait before the first retry; doubles with each."""
+
+    quiet_s: float = 10.0
+    """A study that arrives in pieces is complete after this long without a new one."""
+
+    retention_days: float = 30.0
+    """Studies and results are deleted this long after they were finished; 0 keeps them."""
+
+    session_hours: float = 12.0
+    deidentify: bool = False
+    """Take names, ids and dates out of DICOM before anything reads it (PS3.15 basic profile)."""
+
+    oidc_issuer: str = ""
+    """URL of an OpenID Connect provider; empty for local users only."""
+
+    oidc_client_id: str = ""
+    oidc_client_secret: str = ""
+    oidc_role: str = "uploader"
+    """What a person who comes through the provider may do."""
+
+    def __post_init__(self) -> None:
+        if not self.database_url.startswith(("sqlite:///", "postgresql+pg8000://")):
+            raise ConfigError(
+                "The database URL is of an unknown kind: give sqlite:///FILE or "
+                "postgresql://USER:PASSWORD@HOST/NAME."
+            )
+        if self.workers < 0 or self.lease_s <= 0:
+            raise ConfigError("There cannot be fewer than 0 workers, nor a lease of 0 seconds.")
+
+    @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return Path(self.data) if self.data else home_folder() / "server"
+
+    @property
+    def database_url(self) -> str:
+        """The URL with the driver that is used."""
+        if self.database.startswith("postgresql://"):
+            return "postgresql+pg8000://" + self.database.removeprefix("postgresql://")
+        return self.database or f"sqlite:///{self.folder.absolute() / 'server.db'}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return is_loopback(self.host)
+
+    def to_json(self) -> str:
+        """All of it as one line, for a worker's standard input; holds the database's password."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Settings":
+        """The same settings again."""
+        return cls(**_as_fields(json.loads(text)))
+
+    @classmethod
+    def from_toml(cls, file: Path) -> "Settings":
+        """The table `[server]` of a TOML file.
+
+        Raises:
+            ConfigError: the file cannot be read as TOML, or names a setting that does not exist.
+        """
+        try:
+            table = tomllib.loads(file.read_text()).get("server", {})
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{file} cannot be read as TOML: {error}.") from error
+        return cls(**_as_fields(table))
+
+    def but(self, **changes: Any) -> "Settings":
+        """These settings with some changed; None leaves a setting as it is."""
+        return replace(self, **{key: value for key, value in changes.items() if value is not None})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name is this machine's own."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _as_fields(table: dict[str, Any]) -> dict[str, Any]:
+    known = {field.name: field.type for field in fields(Settings)}
+    for name, value in table.items():
+        if name not in known:
+            raise ConfigError(
+                f"There is no setting called {name!r}; known are {', '.join(sorted(known))}."
+            )
+        if not _fits(value, known[name]):
+            raise ConfigError(f"The setting {name} is {value!r}, where {known[name]} is expected.")
+    hosts = table.get("public_hosts")
+    return table if hosts is None else {**table, "public_hosts": tuple(hosts)}
+
+
+def _fits(value: object, kind: object) -> bool:
+    if kind == tuple[str, ...]:
+        return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(kind, type) and isinstance(value, kind)

@@ -1,0 +1,220 @@
+"""Where uploads and results lie: folders with random names, there whole or not at all.
+
+    DATA/incoming/RANDOM/      an upload on its way; removed when it is older than a day
+    DATA/uploads/ID/           an accepted upload: study.zip, study.nii.gz or 000001.dcm, ...
+    DATA/results/ID/FENCE/     the answer of one claim; the job's row names the one that counts
+
+No file bears a name that came from outside.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deeppneumonia.errors import DeepPneumoniaError
+
+KNOWN_SUFFIXES = (
+    ".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr", ".raw", ".zip", ".dcm", ".png", ".jpg",
+    ".jpeg",
+)  # fmt: skip
+ID_PATTERN = r"[0-9a-f]{32}"
+DAY_S = 86_400
+
+
+class DiskFullError(DeepPneumoniaError):
+    """The disk has less space left than the server keeps free."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One file of an upload, as it lies in its incoming folder."""
+
+    path: Path
+    name: str
+    """What the sender called it; decides the order of pictures and the suffix, and is dropped."""
+
+    sha256: str
+    size_bytes: int
+
+    @property
+    def is_dicom(self) -> bool:
+        """Whether the preamble says so."""
+        with self.path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """An upload that is safe on the disk."""
+
+    id: str
+    content: str
+    """sha256 that the same files always give, in whatever order they came."""
+
+    size_bytes: int
+    files: int
+
+
+class Storage:
+    """The folders of one server, or of several that share a disk."""
+
+    def __init__(self, data: Path, *, min_free_bytes: int = 0) -> None:
+        self.data = data
+        self.min_free_bytes = min_free_bytes
+        for name in ("incoming", "uploads", "results"):
+            (data / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def incoming(self) -> Path:
+        """A new empty folder to receive into.
+
+        Raises:
+            DiskFullError: there is too little space for any upload.
+        """
+        self.check_space()
+        folder = self.data / "incoming" / secrets.token_hex(16)
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def check_space(self) -> None:
+        """DiskFullError when less than `min_free_bytes` are free."""
+        if self.free_bytes() < self.min_free_bytes:
+            raise DiskFullError("The server's disk is almost full: nothing is accepted for now.")
+
+    def free_bytes(self) -> int:
+        """What the disk has left."""
+        return shutil.disk_usage(self.data).free
+
+    def keep(self, folder: Path, pieces: Sequence[Piece]) -> Upload:
+        """Turn a received folder into an upload; when this returns, it survives a power cut.
+
+        The pieces themselves have been flushed by whoever wrote them.
+        """
+        ordered = _in_order(pieces)
+        for number, piece in enumerate(ordered, start=1):
+            stem = "study" if len(ordered) == 1 else f"{number:06d}"
+            piece.path.rename(folder / (stem + _suffix(piece)))
+        flush(folder)
+        id = secrets.token_hex(16)
+        folder.rename(self.upload(id))
+        flush(self.data / "uploads")
+        return Upload(
+            id=id,
+            content=_content(ordered),
+            size_bytes=sum(piece.size_bytes for piece in ordered),
+            files=len(ordered),
+        )
+
+    def upload(self, id: str) -> Path:
+        """The folder of an accepted upload."""
+        return self.data / "uploads" / _checked(id)
+
+    def study(self, id: str) -> Path:
+        """What a reader is given: the one file of an upload, or its folder."""
+        files = sorted(self.upload(id).iterdir())
+        return files[0] if len(files) == 1 and files[0].suffix != ".dcm" else self.upload(id)
+
+    def result(self, id: str, name: str) -> Path:
+        """The folder of one answer; `name` is `Job.result`."""
+        if not name.isdecimal():
+            raise ValueError("the name of a result is the fence of its claim")
+        return self.data / "results" / _checked(id) / name
+
+    @contextmanager
+    def new_result(self, id: str, fence: int) -> Iterator[Path]:
+        """An empty folder that becomes `result(id, fence)` when the block ends without an error."""
+        final = self.result(id, str(fence))
+        unfinished = final.with_name(f".{fence}.{os.getpid()}.part")
+        unfinished.mkdir(parents=True, mode=0o700)
+        try:
+            yield unfinished
+            for file in unfinished.iterdir():
+                flush(file)
+            flush(unfinished)
+            unfinished.rename(final)
+            flush(final.parent)
+            flush(final.parent.parent)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+    def result_files(self, id: str, name: str) -> list[str]:
+        """Names of an answer's files; empty when it is gone."""
+        folder = self.result(id, name)
+        if not folder.is_dir():
+            return []
+        return sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
+
+    def result_file(self, id: str, name: str, file: str) -> Path | None:
+        """One file of an answer, or None; only names that stand in the folder are looked up."""
+        return self.result(id, name) / file if file in self.result_files(id, name) else None
+
+    def remove(self, id: str) -> None:
+        """Delete the upload and every answer of a study."""
+        for kind in ("uploads", "results"):
+            shutil.rmtree(self.data / kind / _checked(id), ignore_errors=True)
+
+    def ids(self, *, older_than_s: float) -> set[str]:
+        """Studies that have a folder which was not changed for this long."""
+        limit = time.time() - older_than_s
+        return {
+            folder.name
+            for kind in ("uploads", "results")
+            for folder in (self.data / kind).iterdir()
+            if re.fullmatch(ID_PATTERN, folder.name) and folder.stat().st_mtime < limit
+        }
+
+    def sweep_incoming(self, *, older_than_s: float = DAY_S) -> None:
+        """Remove uploads that broke off on the way."""
+        limit = time.time() - older_than_s
+        for folder in (self.data / "incoming").iterdir():
+            if folder.stat().st_mtime < limit:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _in_order(pieces: Sequence[Piece]) -> list[Piece]:
+    """DICOM by content, as it may arrive in any order; the rest by name, as pictures are read."""
+    return sorted(pieces, key=lambda one: (not one.is_dicom, *_key(one)))
+
+
+def _key(piece: Piece) -> tuple[object, str]:
+    return ([] if piece.is_dicom else _natural(Path(piece.name).name)), piece.sha256
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """The order in which the readers take pictures: 2 before 10."""
+    parts = re.split(r"([0-9]+)", name.lower())
+    return [(0, int(one), "") if one.isdecimal() else (1, 0, one) for one in parts]
+
+
+def _content(ordered: Sequence[Piece]) -> str:
+    if len(ordered) == 1:
+        return ordered[0].sha256
+    return hashlib.sha256("".join(one.sha256 for one in ordered).encode()).hexdigest()
+
+
+def _suffix(piece: Piece) -> str:
+    if piece.is_dicom:
+        return ".dcm"
+    name = piece.name.lower()
+    return next((suffix for suffix in KNOWN_SUFFIXES if name.endswith(suffix)), "")
+
+
+def _checked(id: str) -> str:
+    if not re.fullmatch(ID_PATTERN, id):
+        raise ValueError("an id is 32 hexadecimal digits")
+    return id

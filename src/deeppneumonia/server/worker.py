@@ -1,0 +1,194 @@
+"""The process that reads studies: claims a job, works, puts the answer in place. Alone loads torch.
+
+    python -m deeppneumonia.server.worker        settings as one JSON line on standard input
+
+Standard input stays open as long as the server lives; when it ends, the worker finishes the job in
+hand and leaves. Terminate (SIGTERM) does the same.
+"""
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import delete, insert, update
+
+from deeppneumonia.errors import DeepPneumoniaError
+from deeppneumonia.server.database import patiently
+from deeppneumonia.server.jobs import Claim
+from deeppneumonia.server.schema import WORKERS
+from deeppneumonia.server.services import Services
+from deeppneumonia.server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.25
+SEEN_EVERY_S = 5.0
+TOO_LONG = 70
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the row of a finished job says of its answer; the rest lies in the result's folder."""
+
+    status: str
+    diagnosis: str | None = None
+
+
+Work = Callable[[Path, Path], Outcome]
+"""Reads the study at the first path, writes its files into the folder at the second."""
+
+
+def diagnosing(settings: Settings) -> Work:
+    """The real work: one model, loaded once, asked for every study."""
+    from deeppneumonia.workflows.diagnose import Diagnoser  # torch: here and nowhere else
+    from deeppneumonia.workflows.report import write_reading
+
+    diagnoser = Diagnoser.load(settings.checkpoint, device=settings.device)
+
+    def work(study: Path, folder: Path) -> Outcome:
+        reading = diagnoser.read(study)
+        write_reading(reading, diagnoser.checkpoint, folder)
+        found = reading.diagnosis
+        return Outcome(str(found.status), None if found.diagnosis is None else str(found.diagnosis))
+
+    return work
+
+
+class Worker:
+    """One process's loop over the jobs of a store."""
+
+    def __init__(self, services: Services, work: Work) -> None:
+        self.services = services
+        self.work = work
+        self.name = own_name()
+        self.leaving = threading.Event()
+        self._claim: Claim | None = None
+        self._claimed_at = 0.0
+
+    def run(self) -> None:
+        """Work until asked to leave; a job in hand is finished first."""
+        patiently(self._sign_on)
+        beat = threading.Thread(target=self._keep_alive, daemon=True)
+        beat.start()
+        while not self.leaving.is_set():
+            if not self.once():
+                self.leaving.wait(POLL_S)
+        patiently(self._sign_off)
+
+    def once(self) -> bool:
+        """Do the job whose turn it is; False when there is none."""
+        claim = patiently(lambda: self.services.jobs.claim(self.name))
+        if claim is None:
+            return False
+        self._claimed_at, self._claim = time.monotonic(), claim
+        try:
+            self._do(claim)
+        finally:
+            self._claim = None
+        return True
+
+    def _do(self, claim: Claim) -> None:
+        jobs, storage = self.services.jobs, self.services.storage
+        start = time.monotonic()
+        try:
+            with storage.new_result(claim.id, claim.fence) as folder:
+                outcome = self.work(storage.study(claim.id), folder)
+        except Exception as error:
+            # Every failure ends here as a row that a person sees. The message may name a file.
+            reason = str(error) if isinstance(error, DeepPneumoniaError) else type(error).__name__
+            logger.warning("job %s failed: %s", claim.id, type(error).__name__)
+            patiently(lambda: jobs.fail(claim, f"The study could not be worked on: {reason}"))
+            return
+        result = str(claim.fence)
+        is_ours = patiently(
+            lambda: jobs.finish(
+                claim, status=outcome.status, diagnosis=outcome.diagnosis, result=result
+            )
+        )
+        if not is_ours:  # cancelled, deleted or given to another worker meanwhile
+            shutil.rmtree(storage.result(claim.id, result), ignore_errors=True)
+        logger.info("job %s: %s in %.1f s", claim.id, outcome.status, time.monotonic() - start)
+
+    def _keep_alive(self) -> None:
+        every_s = min(SEEN_EVERY_S, self.services.settings.lease_s / 4)
+        while not self.leaving.wait(every_s) or self._claim is not None:
+            patiently(self._be_seen)
+            claim = self._claim
+            if claim is None:
+                continue
+            if time.monotonic() - self._claimed_at > self.services.settings.max_job_s:
+                logger.error("job %s takes too long: this worker ends itself", claim.id)
+                os._exit(TOO_LONG)
+            patiently(lambda claim=claim: self.services.jobs.heartbeat(claim))  # type: ignore[misc]
+
+    def _sign_on(self) -> None:
+        now = self.services.database.now
+        with self.services.database.write() as connection:
+            connection.execute(delete(WORKERS).where(WORKERS.c.name == self.name))
+            connection.execute(insert(WORKERS).values(name=self.name, started=now, seen=now))
+
+    def _be_seen(self) -> None:
+        now = self.services.database.now
+        with self.services.database.write() as connection:
+            connection.execute(update(WORKERS).where(WORKERS.c.name == self.name).values(seen=now))
+
+    def _sign_off(self) -> None:
+        with self.services.database.write() as connection:
+            connection.execute(delete(WORKERS).where(WORKERS.c.name == self.name))
+
+
+def own_name() -> str:
+    """Host, process and when it began: tells this process from a later one with its number."""
+    return name_of(os.getpid())
+
+
+def name_of(pid: int) -> str:
+    """The name that a worker with this process number on this host has."""
+    return f"{socket.gethostname()[:64]}/{pid}/{_began(pid)}"
+
+
+def is_gone(name: str) -> bool:
+    """Whether a worker of this host is certainly dead; False for those of other hosts."""
+    host, pid, _ = name.rsplit("/", 2)
+    return host == socket.gethostname()[:64] and name_of(int(pid)) != name
+
+
+def _began(pid: int) -> str:
+    try:
+        # Field 22 of proc(5) stat, counted after the name, which may hold spaces.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return "0"
+
+
+def serve_jobs(make_work: Callable[[Settings], Work]) -> None:
+    """A worker process from beginning to end: settings from standard input, then jobs."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    settings = Settings.from_json(sys.stdin.readline())
+    os.nice(5)  # pages answer first
+    worker = Worker(Services.open(settings), make_work(settings))
+    signal.signal(signal.SIGTERM, lambda *_: worker.leaving.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the server tells us itself
+
+    def leave_with_the_server() -> None:
+        sys.stdin.read()
+        worker.leaving.set()
+
+    threading.Thread(target=leave_with_the_server, daemon=True).start()
+    worker.run()
+
+
+if __name__ == "__main__":
+    try:
+        serve_jobs(diagnosing)
+    except DeepPneumoniaError as problem:
+        logger.error("%s", problem)
+        sys.exit(problem.exit_code)

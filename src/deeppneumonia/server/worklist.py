@@ -1,0 +1,138 @@
+"""What stands in the store of jobs: one job, the list of them, a job's place in the queue."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select
+
+from deeppneumonia.server.database import Database
+from deeppneumonia.server.schema import JOBS
+
+
+class State(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+OPEN = (State.QUEUED, State.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One study that was accepted, and how far it is. Times are seconds since 1970."""
+
+    id: str
+    owner: str
+    source: str
+    label: str
+    content: str
+    bytes: int
+    files: int
+    state: State
+    submitted: float
+    not_before: float
+    fence: int
+    worker: str | None
+    lease_until: float | None
+    started: float | None
+    finished: float | None
+    failures: int
+    crashes: int
+    reason: str | None
+    status: str | None
+    diagnosis: str | None
+    result: str | None
+
+
+class Worklist:
+    """Jobs as they are seen from outside; changes nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def get(self, id: str) -> Job | None:
+        """One job, or None."""
+        return self._find(JOBS.c.id == id)
+
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        state: State | None = None,
+        search: str = "",
+        limit: int = 50,
+        offset: int = 0,
+    ) -> tuple[Sequence[Job], int]:
+        """Jobs from the newest on, and how many there are in all.
+
+        Args:
+            owner: whose; None for everybody's.
+            search: words of which each must occur in the label, id, status or diagnosis.
+        """
+        wanted = _filtered(owner, state, search)
+        page = wanted.order_by(JOBS.c.submitted.desc(), JOBS.c.id).limit(limit).offset(offset)
+        with self.database.read() as connection:
+            total = connection.execute(
+                select(func.count()).select_from(wanted.subquery())
+            ).scalar_one()
+            return [_job(row) for row in connection.execute(page)], total
+
+    def place(self, job: Job) -> int | None:
+        """1 for the job whose turn is next; None for one that does not wait."""
+        if job.state is not State.QUEUED:
+            return None
+        before = or_(
+            JOBS.c.submitted < job.submitted,
+            and_(JOBS.c.submitted == job.submitted, JOBS.c.id < job.id),
+        )
+        with self.database.read() as connection:
+            return (
+                1
+                + connection.execute(
+                    select(func.count()).where(JOBS.c.state == State.QUEUED, before)
+                ).scalar_one()
+            )
+
+    def counts(self, owner: str | None = None) -> dict[State, int]:
+        """How many jobs stand where."""
+        query = select(JOBS.c.state, func.count()).group_by(JOBS.c.state)
+        if owner is not None:
+            query = query.where(JOBS.c.owner == owner)
+        with self.database.read() as connection:
+            found = {State(row[0]): int(row[1]) for row in connection.execute(query)}
+        return {state: found.get(state, 0) for state in State}
+
+    def finished_before(self, age_s: float) -> Sequence[str]:
+        """Ids of jobs that were finished longer ago than this, in whatever way."""
+        limit = self.database.now - age_s
+        with self.database.read() as connection:
+            query = select(JOBS.c.id).where(JOBS.c.state.not_in(OPEN), JOBS.c.finished < limit)
+            return connection.execute(query).scalars().all()
+
+    def _find(self, *conditions: ColumnElement[bool]) -> Job | None:
+        with self.database.read() as connection:
+            row = connection.execute(select(JOBS).where(*conditions)).one_or_none()
+        return None if row is None else _job(row)
+
+
+def _filtered(owner: str | None, state: State | None, search: str) -> Select[Any]:
+    query = select(JOBS)
+    if owner is not None:
+        query = query.where(JOBS.c.owner == owner)
+    if state is not None:
+        query = query.where(JOBS.c.state == state)
+    for word in search.split()[:8]:
+        columns = (JOBS.c.label, JOBS.c.id, JOBS.c.status, JOBS.c.diagnosis)
+        query = query.where(or_(*(one.icontains(word, autoescape=True) for one in columns)))
+    return query
+
+
+def _job(row: Row[Any]) -> Job:
+    return Job(**{**row._mapping, "state": State(row.state)})
