@@ -35,6 +35,12 @@ def evaluate(
         list[str] | None,
         typer.Option("--map", help="Rename a label of the manifest, as cap=bacterial."),
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Also say what the network relies on: trust.html and trust.json."
+        ),
+    ] = False,
     device: Device = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -43,6 +49,9 @@ def evaluate(
 
     Writes metrics.json (slice and patient level, with patient-bootstrap intervals),
     predictions.csv, slices.csv and figures. Patients who got no answer stay in the tables.
+    With --trust also a page that says in plain words what the network relies on, and whether it
+    knows when not to answer; it shows the network 17 versions of each of up to 180 slices, which
+    takes minutes.
 
     Example: deeppneumonia evaluate -c default -m hospital/manifest.csv --out scores
     """
@@ -58,6 +67,7 @@ def evaluate(
             label_map=renaming(label_map or []),
             device=device,
             progress=progress,
+            trust=trust,
         )
     if as_json:
         print_json(metrics)
@@ -70,6 +80,8 @@ def evaluate(
         )
     _print_table(metrics)
     remark(f"tables and figures in {out}", quiet=quiet)
+    if trust:
+        remark(f"what the network relies on: {out / 'trust.html'}", quiet=quiet)
 
 
 def _print_table(metrics: dict[str, Any]) -> None:

@@ -130,12 +130,12 @@ def render_audit(page: AuditPage) -> str:
     ticks = (0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
     scale = [(f"{WIDTH * (tick - LEAST_AUC) / (1 - LEAST_AUC):.1f}", tick) for tick in ticks]
     return _PAGES.get_template("audit.html.j2").render(
-        page=page, scale=scale, width=WIDTH, style=Markup(_style())
+        page=page, scale=scale, width=WIDTH, style=Markup(audit_style())
     )
 
 
-def _style() -> str:
-    """The sheet of every report, with what only this page needs."""
+def audit_style() -> str:
+    """The sheet of every report, with what audit and trust need beside it."""
     loader = _PAGES.loader
     assert loader is not None
     sheets = [loader.get_source(_PAGES, name)[0] for name in ("report.css", "audit.css")]

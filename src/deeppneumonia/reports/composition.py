@@ -26,6 +26,7 @@ from deeppneumonia.reports.document import (
 )
 from deeppneumonia.reports.key_findings import key_finding, picture_geometry
 from deeppneumonia.reports.technique import dropped_slices, technique
+from deeppneumonia.reports.trust import trust_lines
 from deeppneumonia.reports.wording import as_percent, capitalised, counted, listed
 
 TITLE = "Chest CT: pneumonia assessment by computer"
@@ -68,6 +69,7 @@ def compose(
         impression=_impression(diagnosis),
         flags=tuple(FlagLine(one.code, one.message, one.blocks) for one in diagnosis.flags),
         quality_remark=("Nothing beyond the reasons above." if refused else "Nothing was noticed."),
+        trust=trust_lines(diagnosis),
         limits=_limits(diagnosis, context),
         provenance=_provenance(diagnosis, context),
         geometry=geometry,

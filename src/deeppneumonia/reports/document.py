@@ -153,6 +153,9 @@ class ReportDocument:
     quality_remark: str
     """What stands under Quality when there is no flag."""
 
+    trust: tuple[Fact, ...]
+    """What was checked, and what was found; empty where the study could not be read."""
+
     limits: tuple[str, ...]
     provenance: tuple[Fact, ...]
     geometry: PictureGeometry | None

@@ -247,10 +247,10 @@ def _impression(document: ReportDocument) -> list[Flowable]:
 
 
 def _quality(document: ReportDocument) -> list[Flowable]:
-    if not document.flags:
-        return [_heading("Quality"), _text(document.quality_remark)]
     sentences = [
         flag.message + (" No answer because of this." if flag.blocks else "")
         for flag in document.flags
     ]
-    return [_heading("Quality"), _bullets(sentences)]
+    said = _bullets(sentences) if sentences else _text(document.quality_remark)
+    trust = [Spacer(0, 4), _facts(document.trust)] if document.trust else []
+    return [_heading("Quality"), said, *trust]

@@ -21,7 +21,7 @@ from deeppneumonia.models import giga_macs, parameter_count
 from deeppneumonia.preprocessing import PreprocessConfig
 from deeppneumonia.workflows.comparison_plan import ComparisonPlan, Contender
 from deeppneumonia.workflows.comparison_store import TESTED, Turn, write_answers
-from deeppneumonia.workflows.evaluate import score_cache
+from deeppneumonia.workflows.scored import score_cache
 from deeppneumonia.workflows.train import commit, recipe_name_and_numbers, train_recipe
 
 STATE_OF_TRAINING = ("last.safetensors", "best.safetensors")

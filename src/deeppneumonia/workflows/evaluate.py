@@ -9,7 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from deeppneumonia.checkpoint import Checkpoint
 from deeppneumonia.datasets import (
     Manifest,
-    SliceCache,
     SliceEntry,
     build_cache,
     join_manifests,
@@ -38,31 +37,13 @@ from deeppneumonia.evaluation import (
 )
 from deeppneumonia.evaluation.plots import save_confusion, save_reliability, save_roc
 from deeppneumonia.files import write_whole
-from deeppneumonia.inference import TorchEngine
 from deeppneumonia.preprocessing import Fill, Intensity
 from deeppneumonia.workflows.releases import open_checkpoint
+from deeppneumonia.workflows.scored import Scored, kept_rows, score_cache
+from deeppneumonia.workflows.trust import examine_trust
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Every slice of a manifest with its answer."""
-
-    entries: tuple[SliceEntry, ...]
-    """The refused ones included."""
-
-    labels: NDArray[np.int64]
-    """(n,) class indices."""
-
-    probabilities: NDArray[np.float64]
-    """(n, C); NaN where there is no answer."""
-
-    @property
-    def groups(self) -> list[str]:
-        """n patient ids."""
-        return [entry.patient_id for entry in self.entries]
-
-
-def evaluate_manifests(
+def evaluate_manifests(  # noqa: PLR0913  (what may be said of an evaluation on the command line)
     checkpoint_name: str | Path,
     manifests: Sequence[Path],
     out: Path,
@@ -72,6 +53,7 @@ def evaluate_manifests(
     label_map: Mapping[str, str] | None = None,
     device: str = "auto",
     progress: Progress | None = None,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """Score a checkpoint; writes metrics.json, predictions.csv, slices.csv and figures into `out`.
 
@@ -84,6 +66,8 @@ def evaluate_manifests(
         label_map: other words for labels, as {"cap": "bacterial"}.
         device: auto, cpu, cuda or cuda:N.
         progress: called with (rows preprocessed, rows in all).
+        trust: also write trust.json and trust.html: what the network relies on, and whether it
+            knows when not to answer.
 
     Returns:
         What metrics.json holds.
@@ -113,33 +97,14 @@ def evaluate_manifests(
     answers = answer_set(*arguments, temperature=temperature)
     metrics["indeterminate"] = _indeterminate(answers, checkpoint)
     _write(out, metrics, answers, scored, classes)
+    if trust:
+        examine_trust(checkpoint, manifest, scored, out, device=device, progress=progress)
     return metrics
-
-
-def score_cache(cache: SliceCache, checkpoint: Checkpoint, *, device: str = "auto") -> Scored:
-    """Ask a checkpoint about every kept slice of a cache; the others get NaN."""
-    classes = checkpoint.metadata.classes
-    engine = TorchEngine(checkpoint, device=device)
-    probabilities = np.full((len(cache.index), len(classes)), np.nan)
-    kept, rows = _kept_rows(cache)
-    probabilities[kept] = engine.run(cache.pictures[rows]).probabilities
-    labels = np.array([classes.index(entry.label) for entry in cache.index], np.int64)
-    return Scored(cache.index, labels, probabilities)
 
 
 def _place(entry: SliceEntry) -> tuple[int, int | None]:
     """Which slice it is, whatever became of it."""
     return entry.line, entry.slice_index
-
-
-def _kept_rows(cache: SliceCache) -> tuple[list[int], list[int]]:
-    """Positions in the index that have a picture, and where those pictures are."""
-    found = [
-        (number, entry.array_row)
-        for number, entry in enumerate(cache.index)
-        if entry.array_row is not None
-    ]
-    return [number for number, _ in found], [row for _, row in found]
 
 
 def six_statistics(
@@ -156,7 +121,7 @@ def six_statistics(
     found = dict(
         zip(
             [_place(entry) for entry in cache.kept],
-            picture_statistics(cache.pictures[_kept_rows(cache)[1]]),
+            picture_statistics(cache.pictures[kept_rows(cache)[1]]),
             strict=True,
         )
     )

@@ -1,0 +1,78 @@
+"""What a network relies on, as one page: no network, no script, no second file."""
+
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from deeppneumonia.reports.audit import LEAST_AUC, WIDTH, AucTable, audit_style
+from deeppneumonia.reports.document import DISCLAIMER, Fact
+
+CHART_WIDTH, CHART_HEIGHT = 300.0, 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """How wrong the answers are that are given, for each share of patients answered."""
+
+    title: str
+    points: tuple[tuple[float, float], ...]
+    """(coverage, risk), both 0 to 1."""
+
+    area: float
+
+    def path(self, highest: float) -> str:
+        """The curve as points of an SVG polyline; `highest` is the risk at the top."""
+        return " ".join(
+            f"{CHART_WIDTH * coverage:.1f},{CHART_HEIGHT * (1 - risk / highest):.1f}"
+            for coverage, risk in self.points
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustPage:
+    """All that the page says, from top to bottom."""
+
+    headline: str
+    status: str
+    """`clean` or `found`."""
+
+    grave: tuple[str, ...]
+    """What speaks against the network, in whole sentences."""
+
+    fine: tuple[str, ...]
+    """What was looked at and is as it should be."""
+
+    tables: tuple[AucTable, ...]
+    abstention: tuple[Fact, ...]
+    curves: tuple[Curve, ...]
+    provenance: tuple[Fact, ...]
+    disclaimer: str = DISCLAIMER
+
+    @property
+    def highest_risk(self) -> float:
+        """Top of the chart."""
+        risks = [risk for curve in self.curves for _, risk in curve.points]
+        return max([0.1, *risks]) * 1.1
+
+
+_PAGES = Environment(
+    loader=PackageLoader("deeppneumonia.reports"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render_trust(page: TrustPage) -> str:
+    """The whole page as one HTML file."""
+    ticks = (0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
+    scale = [(f"{WIDTH * (tick - LEAST_AUC) / (1 - LEAST_AUC):.1f}", tick) for tick in ticks]
+    return _PAGES.get_template("trust.html.j2").render(
+        page=page,
+        scale=scale,
+        width=WIDTH,
+        chart=(CHART_WIDTH, CHART_HEIGHT),
+        style=Markup(audit_style()),
+    )

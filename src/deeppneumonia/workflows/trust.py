@@ -1,0 +1,245 @@
+"""What a checkpoint relies on, and whether it knows when not to answer: `evaluate --trust`.
+
+Three looks. Pictures that lack something or are disturbed, of some patients. What a straight line
+reads out of the frozen features, of all of them. And what is lost and won by not answering.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppneumonia.checkpoint import Checkpoint
+from deeppneumonia.datasets import Manifest, ManifestRow
+from deeppneumonia.datasets.cache import Progress
+from deeppneumonia.domain import LungSlice
+from deeppneumonia.errors import InputRefusedError
+from deeppneumonia.evaluation import aggregate_by_patient, score_with_intervals
+from deeppneumonia.evaluation.bootstrap import Interval
+from deeppneumonia.evaluation.patients import over_classes
+from deeppneumonia.evaluation.probes import REPEATS, leave_one_site_out, permuted, probe
+from deeppneumonia.files import write_whole
+from deeppneumonia.inference import TorchEngine
+from deeppneumonia.preprocessing import check_input, examine
+from deeppneumonia.preprocessing.counterfactuals import curves, views_without
+from deeppneumonia.readers import read_volume
+from deeppneumonia.reports.trust_page import render_trust
+from deeppneumonia.workflows.abstention import Doubts, abstention
+from deeppneumonia.workflows.scored import Scored
+from deeppneumonia.workflows.trust_findings import trust_page
+
+MOST_PATIENTS = 90
+"""Patients whose pictures are disturbed, labels and sites in turn: each slice costs 17 looks."""
+
+SLICES = 2
+"""Slices of each of them, from the middle of the lungs."""
+
+Measured = Interval | str
+"""A patient AUC with its interval, or in words why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """One slice whose picture is disturbed, and whose it is."""
+
+    lung_slice: LungSlice
+    patient_id: str
+    label: int
+
+
+def examine_trust(
+    checkpoint: Checkpoint,
+    manifest: Manifest,
+    scored: Scored,
+    out: Path,
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write `trust.json` and `trust.html` into `out`.
+
+    Args:
+        checkpoint: that gave the answers.
+        manifest: rows that were scored.
+        scored: their answers and features.
+        out: a folder that exists.
+        device: auto, cpu, cuda or cuda:N.
+        progress: called with (rows looked at, rows in all).
+
+    Returns:
+        What trust.json holds.
+    """
+    chosen = _chosen_patients(manifest)
+    shown, doubts = _look(manifest, checkpoint, chosen, progress)
+    engine = TorchEngine(checkpoint, device=device)
+    found: dict[str, Any] = {
+        "checkpoint": {"model": checkpoint.metadata.model, "sha256": checkpoint.sha256},
+        "manifest_sha256": manifest.sha256,
+        "classes": list(checkpoint.metadata.classes.labels),
+        "pictures": _pictures(shown, checkpoint, engine),
+        "features": _features(scored),
+        "sites": _within_sites(scored),
+        "abstention": abstention(checkpoint, scored, doubts),
+    }
+    write_whole(out / "trust.json", json.dumps(found, indent=2, allow_nan=False))
+    write_whole(out / "trust.html", render_trust(trust_page(found)))
+    return found
+
+
+def _chosen_patients(manifest: Manifest) -> dict[str, list[ManifestRow]]:
+    """Up to MOST_PATIENTS with the rows to disturb, kinds of (site, label) in turn."""
+    kinds: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for patient, rows in manifest.patients.items():
+        kinds[rows[0].site, rows[0].label].append(patient)
+    turns = [
+        (place, kind, patient) for kind, who in kinds.items() for place, patient in enumerate(who)
+    ]
+    chosen = [patient for _, _, patient in sorted(turns)[:MOST_PATIENTS]]
+    return {patient: _middle(manifest.patients[patient]) for patient in chosen}
+
+
+def _middle(rows: Sequence[ManifestRow]) -> list[ManifestRow]:
+    first = max((len(rows) - SLICES) // 2, 0)
+    return list(rows[first : first + SLICES])
+
+
+def _look(
+    manifest: Manifest,
+    checkpoint: Checkpoint,
+    chosen: Mapping[str, Sequence[ManifestRow]],
+    progress: Progress | None,
+) -> tuple[list[_Shown], dict[str, Doubts]]:
+    """Every row read once more: what the checks say of it, and the slices to disturb."""
+    shown: list[_Shown] = []
+    doubts: dict[str, Doubts] = defaultdict(Doubts)
+    config, classes = checkpoint.metadata.preprocessing, checkpoint.metadata.classes
+    for done, row in enumerate(manifest.rows, start=1):
+        try:
+            volume = replace(read_volume(manifest.file(row)), lung_masked=row.lung_masked)
+            found = examine(volume, config)
+            flags = (*volume.flags, *found.flags, *check_input(volume, found).flags)
+        except InputRefusedError:
+            doubts[row.patient_id].add(blocks=True, leaves_open=False)
+            continue
+        doubts[row.patient_id].add(
+            blocks=any(flag.blocks for flag in flags),
+            leaves_open=any(flag.leaves_open for flag in flags),
+        )
+        if row in chosen.get(row.patient_id, ()):
+            label = classes.index(row.label)
+            kept = found.kept[max((len(found.kept) - SLICES) // 2, 0) :][:SLICES]
+            shown += [_Shown(one, row.patient_id, label) for one in kept]
+        if progress:
+            progress(done, len(manifest.rows))
+    return shown, doubts
+
+
+def _pictures(
+    shown: Sequence[_Shown], checkpoint: Checkpoint, engine: TorchEngine
+) -> dict[str, Any]:
+    """Patient AUC on pictures as they are, and on each kind that lacks something."""
+    config = checkpoint.metadata.preprocessing
+    lacking = [views_without(one.lung_slice, config) for one in shown]
+    disturbed = [curves(one.lung_slice, config) for one in shown]
+    as_it_is = [one.lung_slice.picture for one in shown]
+
+    def auc(pictures: Sequence[NDArray[np.uint8] | None]) -> Measured:
+        return _auc_of(shown, pictures, engine)
+
+    names = list(lacking[0]) if lacking else []
+    kinds = {kind: list(levels) for kind, levels in disturbed[0].items()} if disturbed else {}
+    return {
+        "patients": len({one.patient_id for one in shown}),
+        "slices": len(shown),
+        "as_it_is": auc(as_it_is),
+        "without": {name: auc([views[name] for views in lacking]) for name in names},
+        "curves": {
+            kind: {level: auc([each[kind][level] for each in disturbed]) for level in levels}
+            for kind, levels in kinds.items()
+        },
+    }
+
+
+def _auc_of(
+    shown: Sequence[_Shown],
+    pictures: Sequence[NDArray[np.uint8] | None],
+    engine: TorchEngine,
+) -> Measured:
+    usable = [
+        (one, picture) for one, picture in zip(shown, pictures, strict=True) if picture is not None
+    ]
+    if not usable:
+        return "no picture of this kind could be made: the pictures are cut to the lung"
+    probabilities = engine.run(np.stack([picture for _, picture in usable])).probabilities
+    labels = np.array([one.label for one, _ in usable], np.int64)
+    return patient_auc_of(labels, probabilities, [one.patient_id for one, _ in usable])
+
+
+def patient_auc_of(
+    labels: NDArray[np.int64], probabilities: NDArray[np.floating], groups: Sequence[str]
+) -> Measured:
+    """Patient AUC over the labels at hand; in words why there is none when there is one label."""
+    present = np.unique(labels)
+    if len(present) < 2:
+        return "there is one label only"
+    codes = np.searchsorted(present, labels)
+    answers = over_classes(np.asarray(probabilities, np.float64), present.tolist())
+    table = aggregate_by_patient(codes, answers, groups)
+    names = [str(number) for number in present]
+    scores = score_with_intervals(
+        table.labels, table.probabilities, table.patients, names, repeats=REPEATS
+    )
+    return scores.metrics["auc"]
+
+
+def _features(scored: Scored) -> dict[str, Any]:
+    """What a straight line reads out of the features of all answered slices."""
+    kept = ~np.isnan(scored.probabilities).any(axis=1)
+    features = scored.features[kept]
+    labels, entries = scored.labels[kept], [scored.entries[n] for n in np.flatnonzero(kept)]
+    groups, sites = [entry.patient_id for entry in entries], [entry.site for entry in entries]
+    codes = np.unique(sites, return_inverse=True)[1]
+    return {
+        "label": probe(features, labels, groups),
+        "label_permuted": probe(features, permuted(labels, groups, seed=0), groups),
+        "site": _site_probe(features, codes, groups),
+        "leave_one_site_out": leave_one_site_out(features, labels, groups, sites)
+        if len(set(sites)) > 1
+        else {},
+    }
+
+
+def _site_probe(
+    features: NDArray[np.floating], codes: NDArray[np.integer], groups: Sequence[str]
+) -> Measured:
+    if len(np.unique(codes)) < 2:
+        return "all patients come from one site"
+    # A patient scanned at two sites has no single one to be told.
+    whose = defaultdict(set)
+    for group, code in zip(groups, codes.tolist(), strict=True):
+        whose[group].add(code)
+    told = np.array([len(whose[group]) == 1 for group in groups])
+    return probe(
+        features[told], codes[told], [g for g, one in zip(groups, told, strict=True) if one]
+    )
+
+
+def _within_sites(scored: Scored) -> dict[str, Measured]:
+    """Patient AUC of the checkpoint itself among the patients of each site."""
+    answered = ~np.isnan(scored.probabilities).any(axis=1)
+    sites = np.array([entry.site for entry in scored.entries])
+    found: dict[str, Measured] = {}
+    for site in sorted(set(sites.tolist())):
+        rows = np.flatnonzero(answered & (sites == site))
+        groups = [scored.groups[row] for row in rows]
+        found[site] = (
+            patient_auc_of(scored.labels[rows], scored.probabilities[rows], groups)
+            if len(rows)
+            else "no patient was answered"
+        )
+    return found

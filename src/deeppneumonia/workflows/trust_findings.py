@@ -1,0 +1,260 @@
+"""What a look at trust found, in plain words, and the page that shows it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deeppneumonia.reports.audit import AucLine, AucTable
+from deeppneumonia.reports.document import Fact
+from deeppneumonia.reports.trust_page import Curve, TrustPage
+
+DROP = 0.05
+"""An AUC that falls by less than this is called unchanged."""
+
+GIVEN_AWAY = 0.6
+"""What shows no lung tissue gives the label away when the interval of its AUC lies above this."""
+
+VIEWS: Mapping[str, tuple[str, str]] = {
+    "lungs_black": ("Lungs blacked out", "the surroundings are left"),
+    "outside_only": ("Outside the lungs only", "chest wall and heart, the lungs black"),
+    "silhouette_only": ("Outline of the lungs only", "an even grey in the shape of the lungs"),
+    "patches_shuffled": ("Patches of the lungs shuffled", "texture is left, anatomy is not"),
+}
+
+CURVES: Mapping[str, tuple[str, str]] = {
+    "window": ("Window", "{} times as wide"),
+    "kernel": ("Kernel", "blurred by {} pixels; a negative number sharpens"),
+    "noise": ("Noise", "{} grey levels more"),
+}
+
+
+def trust_page(found: Mapping[str, Any]) -> TrustPage:
+    """The page for what `trust.json` holds."""
+    findings = [*_on_pictures(found["pictures"]), *_on_features(found["features"])]
+    findings += [*_on_answers(found["abstention"])]
+    grave = [sentence for sentence, is_grave in findings if is_grave]
+    fine = [sentence for sentence, is_grave in findings if not is_grave]
+    return TrustPage(
+        headline=_headline(len(grave)),
+        status="found" if grave else "clean",
+        grave=tuple(grave),
+        fine=tuple(fine),
+        tables=(*_picture_tables(found["pictures"]), *_feature_tables(found)),
+        abstention=_abstention_facts(found["abstention"]),
+        curves=_curves(found["abstention"]),
+        provenance=(
+            Fact("Model", found["checkpoint"]["model"]),
+            Fact("Model file, sha256", found["checkpoint"]["sha256"]),
+            Fact("Manifest, sha256", found["manifest_sha256"]),
+        ),
+    )
+
+
+def _headline(grave: int) -> str:
+    if grave == 0:
+        return "Nothing was found that speaks against trusting it on patients like these."
+    noun = "thing was" if grave == 1 else "things were"
+    return f"{grave} {noun} found that a reader has to know before trusting it."
+
+
+Sentence = tuple[str, bool]
+"""What was found, and whether it speaks against the network."""
+
+
+def _value(measured: Any) -> float | None:
+    return measured["value"] if isinstance(measured, Mapping) else None
+
+
+def _low(measured: Any) -> float:
+    """Lower end of the interval; the value where there is no interval; 0 where nothing is known."""
+    if not isinstance(measured, Mapping):
+        return 0.0
+    low = measured["low"]
+    return float(measured["value"] if low is None else low)
+
+
+def _words(measured: Any) -> str:
+    if not isinstance(measured, Mapping):
+        return "not measured"
+    if measured["low"] is None:
+        return f"{measured['value']:.2f}"
+    return f"{measured['value']:.2f} ({measured['low']:.2f}-{measured['high']:.2f})"
+
+
+def _on_pictures(pictures: Mapping[str, Any]) -> list[Sentence]:
+    usual = _value(pictures["as_it_is"])
+    if usual is None:
+        return [(f"Pictures could not be disturbed: {pictures['as_it_is']}.", True)]
+    found: list[Sentence] = []
+    for name, (title, _) in VIEWS.items():
+        measured = pictures["without"].get(name)
+        if _value(measured) is not None:
+            found.append(_on_view(name, title, measured, usual))
+    for kind, (title, _) in CURVES.items():
+        values = [_value(one) for one in pictures["curves"].get(kind, {}).values()]
+        known = [value for value in values if value is not None]
+        if known:
+            found.append(_on_curve(title, min(known), usual))
+    return found
+
+
+def _on_view(name: str, title: str, measured: Any, usual: float) -> Sentence:
+    value = float(measured["value"])
+    told = f"{title}: AUC {_words(measured)}, with the whole picture {usual:.2f}."
+    if name == "patches_shuffled":
+        if value > usual - DROP:
+            return f"It reads texture and not anatomy. {told}", True
+        return f"It needs the lungs in one piece. {told}", False
+    if _low(measured) > GIVEN_AWAY:
+        return f"It can tell the label without seeing lung tissue. {told}", True
+    return f"Without lung tissue it does not know better than chance. {told}", False
+
+
+def _on_curve(title: str, worst: float, usual: float) -> Sentence:
+    told = f"{title}: the AUC falls from {usual:.2f} to {worst:.2f} at worst."
+    if worst < usual - DROP:
+        return f"Another scanner or export would change its answers. {told}", True
+    return f"It bears this disturbance. {told}", False
+
+
+def _on_features(features: Mapping[str, Any]) -> list[Sentence]:
+    found: list[Sentence] = []
+    permuted = _low(features["label_permuted"])
+    if _value(features["label_permuted"]) is not None:
+        told = f"With labels dealt out at random, the AUC is {_words(features['label_permuted'])}."
+        if permuted > 0.5:
+            found.append((f"The measuring itself leaks, do not believe this page. {told}", True))
+        else:
+            found.append((f"The measuring does not leak. {told}", False))
+    if _low(features["site"]) > GIVEN_AWAY:
+        found.append(
+            (
+                f"The hospital can be read from its features (AUC {_words(features['site'])}), so "
+                f"that an answer may stand for a hospital where labels differ between hospitals.",
+                True,
+            )
+        )
+    for site, measured in features["leave_one_site_out"].items():
+        if _value(measured) is not None and _low(measured) <= 0.5:
+            found.append(
+                (
+                    f"What it learned elsewhere is not shown to hold at {site}: a line fitted on "
+                    f"the other sites reaches an AUC of {_words(measured)} there.",
+                    True,
+                )
+            )
+    return found
+
+
+def _on_answers(answers: Mapping[str, Any]) -> list[Sentence]:
+    share = answers["answered_share_by_checks_and_distance"]
+    found: list[Sentence] = []
+    if answers["distance_limit"] is None:
+        found.append(
+            ("It keeps no statistics of its training patients: it cannot say that a study is "
+             "unlike them.", True)
+        )  # fmt: skip
+    elif share < 0.95:
+        found.append(
+            (f"Checks and distance leave {1 - share:.0%} of these patients without an answer: "
+             f"they are unlike those it was trained on.", True)
+        )  # fmt: skip
+    else:
+        found.append((f"Checks and distance let {share:.0%} of these patients through.", False))
+    return found
+
+
+def _line(title: str, meaning: str, measured: Any, patients: int, *, grave: bool) -> AucLine:
+    interval = measured if isinstance(measured, Mapping) else {}
+    return AucLine(
+        title=title,
+        meaning=meaning,
+        value=interval.get("value"),
+        low=interval.get("low"),
+        high=interval.get("high"),
+        patients=patients,
+        gives_away=grave,
+        remark="" if interval else f"Not done: {measured}.",
+    )
+
+
+def _picture_tables(pictures: Mapping[str, Any]) -> Sequence[AucTable]:
+    patients, usual = pictures["patients"], _value(pictures["as_it_is"]) or 0.0
+    lines = [_line("As it is", "", pictures["as_it_is"], patients, grave=False)]
+    for name, (title, meaning) in VIEWS.items():
+        measured = pictures["without"].get(name, "no slice was left")
+        value = _value(measured)
+        grave = value is not None and _on_view(name, title, measured, usual)[1]
+        lines.append(_line(title, meaning, measured, patients, grave=grave))
+    disturbed = [
+        _line(title, meaning.format(level), measured, patients,
+              grave=(_value(measured) or usual) < usual - DROP)
+        for kind, (title, meaning) in CURVES.items()
+        for level, measured in pictures["curves"].get(kind, {}).items()
+    ]  # fmt: skip
+    return (
+        AucTable(
+            "Pictures that lack something",
+            "Patient AUC of the same network. It should fall to one half where no lung is seen.",
+            tuple(lines),
+        ),
+        AucTable(
+            "Pictures that are disturbed",
+            "It should stay where it is: these differ from hospital to hospital.",
+            tuple(disturbed),
+        ),
+    )
+
+
+def _feature_tables(found: Mapping[str, Any]) -> Sequence[AucTable]:
+    features = found["features"]
+    lines = [
+        _line("Label", "read out of frozen features", features["label"], 0, grave=False),
+        _line("Label, dealt out at random", "the control: one half", features["label_permuted"], 0,
+              grave=_low(features["label_permuted"]) > 0.5),
+        _line("Site", "one half would be best", features["site"], 0,
+              grave=_low(features["site"]) > GIVEN_AWAY),
+    ]  # fmt: skip
+    inside = [
+        _line(f"{site}", "the network, among the patients of this site", measured, 0, grave=False)
+        for site, measured in found["sites"].items()
+    ]
+    outside = [
+        _line(f"{site}", "a line fitted on the features of the other sites", measured, 0,
+              grave=_value(measured) is not None and _low(measured) <= 0.5)
+        for site, measured in features["leave_one_site_out"].items()
+    ]  # fmt: skip
+    return (
+        AucTable("What can be read from its features", "Cross-validated by patient.", tuple(lines)),
+        AucTable("Within one site", "A label that goes with the site is of no use here.",
+                 tuple(inside)),
+        *([AucTable("A site left out", "Does what was learned elsewhere hold?", tuple(outside))]
+          if outside else []),
+    )  # fmt: skip
+
+
+def _abstention_facts(answers: Mapping[str, Any]) -> tuple[Fact, ...]:
+    def share(name: str) -> str:
+        return f"{answers[name]} of {answers['patients']}"
+
+    wrong, of_all = answers["error_of_answered"], answers["error_of_all"]
+    return (
+        Fact("Answered", share("answered")),
+        Fact("Refused", share("refused")),
+        Fact("Left open: a check of the input", share("open_check")),
+        Fact("Left open: unlike the training patients", share("open_distance")),
+        Fact("Left open: no answer leads clearly", share("open_weak_lead")),
+        Fact("Wrong among the answered", "-" if wrong is None else f"{wrong:.0%}"),
+        Fact("Wrong if all were answered", "-" if of_all is None else f"{of_all:.0%}"),
+    )
+
+
+def _curves(answers: Mapping[str, Any]) -> tuple[Curve, ...]:
+    names = {"confidence": "least confident first", "distance": "farthest first"}
+    return tuple(
+        Curve(
+            f"Withheld: {names[name]}",
+            tuple((point["coverage"], point["risk"]) for point in curve["points"]),
+            curve["area"],
+        )
+        for name, curve in answers["risk_coverage"].items()
+    )
