@@ -1,0 +1,165 @@
+"""The DICOM node: images from a PACS become jobs in the server's store, answers go back to it.
+
+    peer ─C-STORE─► spool ─► store of jobs ─► worker ─► answer ─C-STORE, STOW─► PACS
+
+Each arrow ends on a disk before the one before it is forgotten, so that the process may be killed
+at any time. It reads UIDs of images, nothing more; workers read the rest.
+"""
+
+import logging
+import secrets
+import threading
+import warnings
+from pathlib import Path
+
+from deeppneumonia.errors import ConfigError
+from deeppneumonia.files import sha256_of
+from deeppneumonia.server.database import DatabaseAwayError
+from deeppneumonia.server.dicom_ledger import Delivery, Ledger
+from deeppneumonia.server.dicom_scp import Listener, prepare_process
+from deeppneumonia.server.dicom_send import DeliveryError, send
+from deeppneumonia.server.dicom_settings import NodeSettings
+from deeppneumonia.server.dicom_spool import Spool, uids_of
+from deeppneumonia.server.intake import gather
+from deeppneumonia.server.services import Services
+from deeppneumonia.server.settings import Settings
+from deeppneumonia.server.storage import DiskFullError, Piece
+from deeppneumonia.server.worklist import OPEN, State
+
+logger = logging.getLogger(__name__)
+
+OWNER, SOURCE = "dicom", "c-store"
+"""What a job of the node says of its origin."""
+
+POLL_S = 1.0
+HOUR_S = 3600.0
+
+
+class Node:
+    """A DICOM node that listens from its making until it is closed."""
+
+    def __init__(self, server: Settings, settings: NodeSettings) -> None:
+        if server.deidentify and settings.destinations:
+            raise ConfigError(
+                "The server takes names and ids out of studies (deidentify), so results cannot go "
+                "back to the patients they are about: remove the destinations, or deidentify."
+            )
+        self.settings = settings
+        self.services = Services.open(server.but(quiet_s=settings.quiet_s))
+        folder = server.folder / "dicom-node"
+        self.spool = Spool(folder, self.services.storage)
+        self.ledger = Ledger(folder / "ledger.db")
+        self._destinations = {one.name: one for one in settings.destinations}
+        prepare_process(self.spool)
+        self.spool.sweep(older_than_s=0)
+        self.listener = Listener(settings, self.spool)
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set; what cannot be done now is tried again."""
+        sender = threading.Thread(target=self._send_until, args=(stop,), name="dicom-sender")
+        sender.start()
+        while not stop.is_set():
+            try:
+                self.hand_over()
+                self.look_for_answers()
+                self.spool.sweep()
+            except DatabaseAwayError:
+                logger.warning("the database does not answer; images wait in the spool")
+            except (DiskFullError, OSError) as error:
+                logger.error("images wait in the spool: %s", type(error).__name__)
+            stop.wait(POLL_S)
+        sender.join()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.listener.close()
+        self.ledger.close()
+        self.services.database.dispose()
+
+    def hand_over(self) -> None:
+        """Put what has arrived into the store of jobs, study by study."""
+        for files in self.spool.waiting():
+            job = self._gather(files)
+            self.ledger.expect(job)
+            self.spool.drop(files)
+            logger.info("%d images for job %s", len(files), job[:8])
+
+    def _gather(self, files: list[Path]) -> str:
+        """The job that these images now belong to; they are linked, not moved, in case it fails."""
+        study_uid = str(uids_of(files[0]).StudyInstanceUID)
+        incoming = self.services.storage.incoming()
+        try:
+            pieces = [_linked(file, incoming) for file in files]
+            job = gather(self.services, pieces, owner=OWNER, source=SOURCE, study_uid=study_uid)
+        finally:
+            for left in incoming.iterdir():
+                left.unlink()
+            incoming.rmdir()
+        return job.id
+
+    def look_for_answers(self) -> None:
+        """Make deliveries of the answers that are there."""
+        for id in self.ledger.expected():
+            job = self.services.jobs.get(id)
+            if job is not None and job.state in OPEN:
+                continue
+            result = job.result if job is not None and job.state is State.DONE else None
+            if result is None:
+                logger.warning("job %s ended without an answer", id[:8])
+            self.ledger.settle(id, result=result, destinations=list(self._destinations))
+
+    def deliver(self) -> None:
+        """Send what is due, one attempt each."""
+        for delivery in self.ledger.due():
+            try:
+                remark = self._send(delivery)
+            except DeliveryError as error:
+                again = self.ledger.failed(
+                    delivery,
+                    str(error),
+                    retry_s=self.settings.retry_s,
+                    give_up_s=self.settings.give_up_hours * HOUR_S,
+                )
+                words = "is tried again" if again else "is given up"
+                logger.warning("job %s to %s %s: %s", *_named(delivery), words, error)
+            else:
+                self.ledger.sent(delivery, remark)
+                logger.info("job %s sent to %s %s", *_named(delivery), remark)
+
+    def _send(self, delivery: Delivery) -> str:
+        destination = self._destinations.get(delivery.destination)
+        if destination is None:
+            raise DeliveryError("There is no such destination any more.")
+        folder = self.services.storage.result(delivery.job, delivery.result)
+        files = sorted(folder.glob("*.dcm"))
+        if not files:  # deleted since, or about a source that no object can refer to
+            return "nothing: the answer has no DICOM objects"
+        return send(files, destination, ae_title=self.settings.ae_title)
+
+    def _send_until(self, stop: threading.Event) -> None:
+        while not stop.wait(POLL_S):
+            try:
+                self.deliver()
+            except Exception as error:  # one answer must not keep the others from being sent
+                logger.error("sending broke off: %s", type(error).__name__)
+
+
+def run_node(server: Settings, settings: NodeSettings, stop: threading.Event) -> None:
+    """Listen and send until `stop` is set; a process is a node or something else, not both."""
+    warnings.simplefilter("ignore")  # pydicom's quote values, patients' names included
+    node = Node(server, settings)
+    logger.info("%s listens on %s:%d", settings.ae_title, settings.host, node.listener.port)
+    try:
+        node.run(stop)
+    finally:
+        node.close()
+
+
+def _linked(file: Path, folder: Path) -> Piece:
+    path = folder / f"{secrets.token_hex(8)}.dcm"
+    path.hardlink_to(file)
+    return Piece(path=path, name=path.name, sha256=sha256_of(file), size_bytes=file.stat().st_size)
+
+
+def _named(delivery: Delivery) -> tuple[str, str]:
+    return delivery.job[:8], delivery.destination

@@ -1,0 +1,237 @@
+"""The ear of the DICOM node: who may associate, what is accepted, where it goes.
+
+Source: DICOM PS3.4 annex A (verification) and B (storage), PS3.7 9.1, PS3.8 9.3.
+"""
+
+import logging
+import ssl
+import tempfile
+import threading
+from typing import Any
+
+from pydicom.uid import (
+    JPEG2000,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+from pynetdicom import AE, AllStoragePresentationContexts, _config, evt
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
+
+from deeppneumonia.server.dicom_limits import OFFERED_PDU_BYTES, BoundedReader
+from deeppneumonia.server.dicom_settings import NodeSettings, Tls
+from deeppneumonia.server.dicom_spool import Spool, UnfitObjectError
+from deeppneumonia.server.settings import is_loopback
+from deeppneumonia.server.storage import DiskFullError
+
+logger = logging.getLogger(__name__)
+
+VERIFICATION = "1.2.840.10008.1.1"
+TRANSFER_SYNTAXES = [
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLosslessSV1,
+    JPEGLossless,
+    JPEGLSLossless,
+    JPEG2000Lossless,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    RLELossless,
+    JPEGBaseline8Bit,
+    JPEGLSNearLossless,
+    JPEG2000,
+]
+"""What our readers decode. Deflated is not among them: its size is known only when inflated."""
+
+SUCCESS, OUT_OF_RESOURCES, DOES_NOT_MATCH, FAILED = 0x0000, 0xA700, 0xA900, 0xC000
+"""PS3.4 table B.2-1."""
+
+NOT_RECOGNISED = (0x01, 0x01, 0x03)
+"""Rejected for good, by the service user: calling AE title (PS3.8 table 9-21)."""
+
+CONNECTIONS_PER_ASSOCIATION = 2
+"""Connections beyond the associations, so that one more is rejected with its reason."""
+
+
+def prepare_process(spool: Spool) -> None:
+    """Settings of pynetdicom that hold for the whole process: images go to files, logs stay mute.
+
+    Its log lines quote what was received, and its temporary files belong on the spool's disk.
+    """
+    _config.STORE_RECV_CHUNKED_DATASET = True
+    _config.LOG_HANDLER_LEVEL = "none"
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
+    tempfile.tempdir = str(spool.receiving)
+
+
+class Listener:
+    """A storage SCP that is listening from its making until it is closed."""
+
+    def __init__(self, settings: NodeSettings, spool: Spool) -> None:
+        self.settings = settings
+        self.spool = spool
+        entity = AE(ae_title=settings.ae_title)
+        entity.maximum_pdu_size = OFFERED_PDU_BYTES
+        entity.maximum_associations = settings.max_associations
+        entity.network_timeout = entity.dimse_timeout = settings.network_timeout_s
+        entity.acse_timeout = settings.network_timeout_s
+        entity.require_called_aet = True
+        entity.add_supported_context(VERIFICATION)
+        for context in AllStoragePresentationContexts:
+            entity.add_supported_context(str(context.abstract_syntax), TRANSFER_SYNTAXES)
+        self._server = _Server.listening(self, entity)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self._server.server_address[1])
+
+    @property
+    def associations(self) -> int:
+        """How many are open."""
+        return len(self._server.active_associations)
+
+    def close(self) -> None:
+        """Take no more, and end what is open."""
+        for association in self._server.active_associations:
+            association.abort(block=False)
+        self._server.shutdown()
+
+    def admits(self, address: str, ae_title: str | None = None) -> bool:
+        """Whether a peer may call from this address; with a title, whether it is that peer's."""
+        if not self.settings.peers:
+            return is_loopback(address)
+        return any(
+            peer.is_at(address) and ae_title in (None, peer.ae_title)
+            for peer in self.settings.peers
+        )
+
+    def on_requested(self, event: Any) -> None:
+        """Reject a caller whose title is not that of a peer at its address."""
+        association = event.assoc
+        title = association.requestor.primitive.calling_ae_title
+        if not self.admits(association.requestor.address, title):
+            logger.warning("rejected an association: unknown AE title at a known address")
+            association.acse.send_reject(*NOT_RECOGNISED)
+            association.is_rejected = True
+            association.kill()
+
+    def on_store(self, event: Any) -> int:
+        """Answer a C-STORE request with a status; success only for what is on the disk."""
+        request = event.request
+        try:
+            kept = self.spool.take(
+                event.dataset_path,
+                sop_class=str(request.AffectedSOPClassUID),
+                sop_instance=str(request.AffectedSOPInstanceUID),
+            )
+        except DiskFullError:
+            logger.error("an image was refused: the disk is almost full")
+            return OUT_OF_RESOURCES
+        except UnfitObjectError as error:
+            logger.warning("%s", error)
+            return DOES_NOT_MATCH
+        except OSError as error:
+            logger.error("an image was refused: it cannot be written (%s)", error.strerror)
+            return OUT_OF_RESOURCES
+        except Exception as error:  # any answer is better than none; its text may quote the image
+            logger.error("an image was refused: %s", type(error).__name__)
+            return FAILED
+        logger.debug("an image was %s", "kept" if kept else "acknowledged and not kept")
+        return SUCCESS
+
+
+class _Handler(RequestHandler):
+    """One connection; pynetdicom runs it in a thread of its own."""
+
+    server: "_Server"
+
+    def handle(self) -> None:
+        if self.server.ssl_context is not None:
+            try:
+                self.request.do_handshake()
+            except OSError:
+                logger.warning("a connection was closed: it did not speak our TLS")
+                self.server.shutdown_request(self.request)
+                return
+        super().handle()
+
+    def _create_association(self) -> Any:
+        association: Any = super()._create_association()
+        settings = self.server.listener.settings
+        reader = BoundedReader(
+            association,
+            max_object_bytes=settings.max_object_bytes,
+            timeout_s=settings.network_timeout_s,
+        )
+        association.dul.socket.recv = reader.read
+        association.bind(evt.EVT_PDU_RECV, lambda event: reader.count_pdu(event.pdu))
+        association.bind(evt.EVT_DIMSE_RECV, lambda _event: reader.message_is_complete())
+        return association
+
+
+class _Server(ThreadedAssociationServer):
+    """Asks who is there before anything is read, and never waits for anybody's handshake."""
+
+    listener: Listener
+
+    @classmethod
+    def listening(cls, listener: Listener, entity: Any) -> "_Server":
+        """A server in a thread of its own."""
+        settings = listener.settings
+        server = cls(
+            entity,
+            (settings.host, settings.port),
+            settings.ae_title,
+            entity.supported_contexts,
+            ssl_context=None if settings.tls is None else server_context(settings.tls),
+            evt_handlers=[
+                (evt.EVT_REQUESTED, listener.on_requested),
+                (evt.EVT_C_STORE, listener.on_store),
+            ],
+            request_handler=_Handler,
+        )
+        server.listener = listener
+        entity._servers.append(server)
+        threading.Thread(target=server.serve_forever, name="dicom-node", daemon=True).start()
+        return server
+
+    def get_request(self) -> Any:
+        assert self.socket is not None
+        client, address = self.socket.accept()
+        client.settimeout(self.listener.settings.network_timeout_s)
+        if self.ssl_context is not None:
+            client = self.ssl_context.wrap_socket(
+                client, server_side=True, do_handshake_on_connect=False
+            )
+        return client, address
+
+    def verify_request(self, _request: Any, client_address: Any) -> bool:
+        settings = self.listener.settings
+        if not self.listener.admits(client_address[0]):
+            logger.warning("a connection was closed: its address is nobody's")
+            return False
+        limit = CONNECTIONS_PER_ASSOCIATION * settings.max_associations
+        if len(self.active_associations) >= limit:
+            logger.warning("a connection was closed: there are %d already", limit)
+            return False
+        return True
+
+
+def server_context(tls: Tls) -> ssl.SSLContext:
+    """For incoming connections: TLS 1.2 or newer; with a CA, peers have to be vouched for."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(tls.certificate, tls.key)
+    if tls.ca:
+        context.load_verify_locations(tls.ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

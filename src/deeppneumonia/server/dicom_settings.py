@@ -1,0 +1,182 @@
+"""What the DICOM node has to know: who may send, where results go; the table `[dicom_node]`."""
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from deeppneumonia.errors import ConfigError
+from deeppneumonia.server.settings import is_loopback
+
+T = TypeVar("T")
+MEGABYTE = 1024 * 1024
+MAX_AE_TITLE = 16
+"""Characters (PS3.5 6.2, VR AE)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A system that may send studies to this node."""
+
+    ae_title: str
+    """By which it calls itself."""
+
+    address: str
+    """An address or a network, such as 10.1.2.3 or 10.1.2.0/24."""
+
+    def __post_init__(self) -> None:
+        _check_ae_title(self.ae_title)
+        try:
+            ipaddress.ip_network(self.address)
+        except ValueError as error:
+            raise ConfigError(
+                f"The address of a peer is {self.address!r}, where an IP address or network is "
+                "expected: 10.1.2.3 or 10.1.2.0/24."
+            ) from error
+
+    def is_at(self, address: str) -> bool:
+        """Whether a connection from this address may be the peer's."""
+        found = ipaddress.ip_address(address.partition("%")[0])
+        mapped = getattr(found, "ipv4_mapped", None)
+        return (mapped or found) in ipaddress.ip_network(self.address)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """A system that results are sent to."""
+
+    name: str
+    """In logs and in the record of what was sent."""
+
+    kind: Literal["c-store", "stow"] = "c-store"
+    ae_title: str = ""
+    """Of the receiver, for C-STORE."""
+
+    host: str = ""
+    port: int = 104
+    tls: bool = False
+    """C-STORE over TLS; for STOW the URL says so."""
+
+    ca: str = ""
+    """File of the certificates that vouch for the receiver; empty for the system's own."""
+
+    url: str = ""
+    """For STOW: the address that studies are posted to, ending in /studies."""
+
+    authorization_file: str = ""
+    """For STOW: a file with the value of the Authorization header, such as `Bearer ...`."""
+
+    def __post_init__(self) -> None:
+        if self.kind == "c-store" and self.host:
+            _check_ae_title(self.ae_title)
+        elif self.kind != "stow" or not self.url.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"The destination {self.name!r} is incomplete: c-store needs host, port and "
+                "ae_title, stow needs a url that begins with http:// or https://."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """Certificates for incoming connections."""
+
+    certificate: str
+    key: str
+    ca: str = ""
+    """When given, peers too have to show a certificate that this one vouches for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """How the node listens, what it takes and where it sends."""
+
+    ae_title: str = "DEEPPNEUMONIA"
+    host: str = "127.0.0.1"
+    port: int = 11112
+    """0 takes a free one."""
+
+    peers: tuple[Peer, ...] = ()
+    """Empty for whoever calls from this machine; elsewhere at least one is needed."""
+
+    destinations: tuple[Destination, ...] = ()
+    tls: Tls | None = None
+    quiet_s: float = 30.0
+    """A study is complete after this long without a new image; later ones have it read again."""
+
+    max_associations: int = 10
+    max_object_bytes: int = 1024 * MEGABYTE
+    network_timeout_s: float = 60.0
+    """Silence after which a connection is closed, and the time that one PDU may take."""
+
+    retry_s: float = 30.0
+    """Wait before a result is sent again; doubles with each attempt, up to an hour."""
+
+    give_up_hours: float = 72.0
+
+    def __post_init__(self) -> None:
+        _check_ae_title(self.ae_title)
+        if not self.peers and not is_loopback(self.host):
+            raise ConfigError(
+                f"The node would listen on {self.host} for everybody: name who may send in "
+                "[[dicom_node.peers]], with ae_title and address."
+            )
+        names = [one.name for one in self.destinations]
+        if len(set(names)) < len(names):
+            raise ConfigError("Two destinations have the same name: give each its own.")
+
+    @classmethod
+    def from_toml(cls, file: Path) -> "NodeSettings":
+        """The table `[dicom_node]` of a TOML file.
+
+        Raises:
+            ConfigError: not TOML, an unknown name, a value of another type, or one missing.
+        """
+        try:
+            table = dict(tomllib.loads(file.read_text()).get("dicom_node", {}))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{file} cannot be read as TOML: {error}.") from error
+        for name, kind in (("peers", Peer), ("destinations", Destination)):
+            if name in table:
+                table[name] = tuple(_made(kind, one, name) for one in _tables(table[name], name))
+        if "tls" in table:
+            table["tls"] = _made(Tls, table["tls"], "tls")
+        return _made(cls, table, "dicom_node")
+
+
+def _tables(value: object, name: str) -> Sequence[Any]:
+    if not isinstance(value, list):
+        raise ConfigError(f"{name} is written as [[dicom_node.{name}]], one table for each.")
+    return value
+
+
+def _made(kind: type[T], table: Mapping[str, Any], where: str) -> T:
+    """A settings object from its table; every name and every type is checked."""
+    known = {one.name: one for one in fields(kind)}  # type: ignore[arg-type]
+    for name, value in table.items():
+        if name not in known:
+            raise ConfigError(
+                f"{where} has no setting called {name!r}; known are {', '.join(known)}."
+            )
+        if not _fits(value, known[name].type):
+            raise ConfigError(f"{where}: {name} is {value!r}, where another type is expected.")
+    missing = [n for n, one in known.items() if one.default is MISSING and n not in table]
+    if missing:
+        raise ConfigError(f"{where} lacks {', '.join(missing)}: add it to the file.")
+    return kind(**table)
+
+
+def _fits(value: object, kind: object) -> bool:
+    if kind is bool:
+        return isinstance(value, bool)
+    if kind in (int, float):
+        return isinstance(value, int if kind is int else int | float) and not isinstance(
+            value, bool
+        )
+    return isinstance(value, str) if kind is str else True
+
+
+def _check_ae_title(title: str) -> None:
+    if not 0 < len(title.strip()) <= MAX_AE_TITLE or not title.isascii() or "\\" in title:
+        raise ConfigError(f"An AE title has 1 to {MAX_AE_TITLE} plain characters, not {title!r}.")

@@ -1,0 +1,129 @@
+"""Images as they arrive: one folder a study, one file an image, both named by hashes of UIDs.
+
+    SPOOL/receiving/       what pynetdicom is still writing; swept at start
+    SPOOL/studies/HASH/    the CT images of one study, until they are handed to the store of jobs
+
+A node that is started again goes on where it was: nothing about a study is in memory alone.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_partial
+from pydicom.tag import Tag
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+)
+
+from deeppneumonia.errors import InputRefusedError
+from deeppneumonia.server.storage import Storage, flush
+
+CT_CLASSES = frozenset(
+    (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+)
+UID_TAGS = {"SOPInstanceUID": 0x00080018, "StudyInstanceUID": 0x0020000D}
+HOUR_S = 3600
+
+
+class UnfitObjectError(InputRefusedError):
+    """An object that belongs to no study, or is not the one that was announced."""
+
+
+class Spool:
+    """The images that have come and are not yet forgotten."""
+
+    def __init__(self, folder: Path, storage: Storage) -> None:
+        self.receiving = folder / "receiving"
+        self.studies = folder / "studies"
+        self._storage = storage
+        self._lock = threading.Lock()
+        for each in (self.receiving, self.studies):
+            each.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def take(self, file: Path, *, sop_class: str, sop_instance: str) -> bool:
+        """Keep a received file for good; it is on the disk when this returns.
+
+        Args:
+            file: in `receiving`; is moved.
+            sop_class: as announced by the sender.
+            sop_instance: likewise; must be that of the file.
+
+        Returns:
+            Whether it is kept. Only CT images are; what an archive has beside them is not read.
+
+        Raises:
+            UnfitObjectError: the file has no study, or another instance than announced.
+            DiskFullError: too little space is left.
+        """
+        if sop_class not in CT_CLASSES:
+            return False
+        self._storage.check_space()
+        uids = uids_of(file)
+        study, instance = uids.get("StudyInstanceUID"), uids.get("SOPInstanceUID")
+        if not study or not instance or str(instance) != sop_instance:
+            raise UnfitObjectError(
+                "An object has no study, or is another one than was announced: it was not taken."
+            )
+        folder = self.studies / _hash(str(study))
+        target = folder / f"{_hash(str(instance))}.dcm"
+        with self._lock:
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700)
+                flush(self.studies)
+            if not target.exists():  # an instance never changes (PS3.5 9): the first one stays
+                flush(file)
+                file.rename(target)
+                flush(folder)
+        return True
+
+    def waiting(self) -> Iterator[list[Path]]:
+        """The images of each study that has any; they stay until they are dropped."""
+        for folder in sorted(self.studies.iterdir()):
+            files = sorted(folder.glob("*.dcm"))
+            if files:
+                yield files
+
+    def drop(self, files: list[Path]) -> None:
+        """Forget images that are safe elsewhere."""
+        with self._lock:
+            for file in files:
+                file.unlink(missing_ok=True)
+            for folder in {file.parent for file in files}:
+                if not any(folder.iterdir()):
+                    folder.rmdir()
+
+    def sweep(self, *, older_than_s: float = HOUR_S) -> None:
+        """Remove what broke off while it was received."""
+        limit = time.time() - older_than_s
+        for file in self.receiving.iterdir():
+            if file.stat().st_mtime < limit:
+                file.unlink(missing_ok=True)
+
+
+def uids_of(file: Path) -> Dataset:
+    """The UIDs that say where an object belongs; reads no further, and quotes nothing.
+
+    Raises:
+        UnfitObjectError: the header cannot be read.
+    """
+    last = Tag(UID_TAGS["StudyInstanceUID"])
+    try:
+        with file.open("rb") as stream:
+            return read_partial(
+                stream,
+                stop_when=lambda tag, _vr, _length: tag > last,
+                specific_tags=list(UID_TAGS.values()),
+            )
+    # pydicom lets errors of every kind through for damaged files; each means the same to us.
+    except Exception:
+        raise UnfitObjectError("An object has a damaged header: it was not taken.") from None
+
+
+def _hash(uid: str) -> str:
+    return hashlib.sha256(uid.encode()).hexdigest()[:32]
