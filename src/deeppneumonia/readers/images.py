@@ -26,6 +26,9 @@ MAX_COLOUR_SHARE = 0.001
 JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
+ANIMATION_BYTES = 4096
+"""The animation chunk stands before the pixels (APNG 1.0), so near the beginning."""
+
 NO_GEOMETRY = QualityFlag(
     "no_geometry",
     "Pictures do not say where in the patient they lie: order by name, sizes unknown.",
@@ -138,6 +141,11 @@ def _read_header(file: Path, number: int) -> PictureHeader:
     if header is None:
         raise StudyError(
             f"Picture {number} (in the order of names) is truncated or damaged: export it again."
+        )
+    if is_png and b"acTL" in content[:ANIMATION_BYTES]:
+        raise StudyError(
+            f"Picture {number} (in the order of names) is animated, where one file holds one "
+            "slice: export each slice as a picture of its own."
         )
     if header.bits != 8:
         raise StudyError(

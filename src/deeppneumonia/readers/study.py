@@ -16,6 +16,9 @@ ACCEPTED = "a DICOM folder, file or zip, NIfTI, MHA or NRRD, or a folder of PNG 
 BARE_ELEMENTS = {0x00, 0x01, 0x05, 0x08, 0x16, 0x18}
 """Elements of group 8 with which a file without preamble may begin: length, charset, UIDs."""
 
+OTHER_PICTURES = (b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
+"""How GIF, BMP, TIFF and WebP begin."""
+
 VOLUME_SUFFIXES = {
     ".nii": SourceKind.NIFTI,
     ".nii.gz": SourceKind.NIFTI,
@@ -97,6 +100,8 @@ def _find(path: Path) -> Found:
         raise StudyError(
             f"The input holds {len(files)} volumes, where one is expected: name the one to read."
         )
+    if kind is SourceKind.PICTURES:
+        _check_no_other_pictures(kinds.get(None, ()))
     beside = [(k, other) for k, other in kinds.items() if k is not kind]
     return Found(
         kind=kind,
@@ -104,6 +109,19 @@ def _find(path: Path) -> Found:
         ignored=_ignored(beside, admitted.links),
         lease=admitted.lease,
     )
+
+
+def _check_no_other_pictures(others: Sequence[Path]) -> None:
+    """Refuse slices in formats that are not read: nobody would notice that they are missing."""
+    count = 0
+    for file in others:
+        with file.open("rb") as stream:
+            count += stream.read(4).startswith(OTHER_PICTURES)
+    if count:
+        raise StudyError(
+            f"Beside PNG or JPEG slices lie {count} pictures in other formats (GIF, BMP, TIFF or "
+            "WebP), which would be missing: give all slices as PNG."
+        )
 
 
 def _one_kind(
