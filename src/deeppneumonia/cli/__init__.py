@@ -8,14 +8,18 @@ from deeppneumonia.cli import (
     audit,
     compare,
     diagnose,
+    dicom_node,
     doctor,
     evaluate,
+    finetune,
     info,
     models,
     phantom,
     prepare,
+    serve,
     split,
     train,
+    users,
 )
 from deeppneumonia.cli.console import show_error
 from deeppneumonia.errors import DeepPneumoniaError
@@ -29,9 +33,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (diagnose, prepare, split, audit, train, evaluate, compare, phantom, doctor, info):
+for command in (
+    diagnose,
+    prepare,
+    serve,
+    split,
+    audit,
+    train,
+    evaluate,
+    compare,
+    finetune,
+    phantom,
+    doctor,
+    info,
+    dicom_node,
+):
     app.command()(getattr(command, command.__name__.rpartition(".")[2]))
 app.add_typer(models.app, name="models")
+app.add_typer(users.app, name="users")
 
 
 def main() -> None:

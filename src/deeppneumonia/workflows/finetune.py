@@ -1,0 +1,273 @@
+"""A checkpoint settled at a new hospital with few labelled patients, and proof of what it gained.
+
+The network stands still: every picture goes through it once, and only its last layer is refitted,
+held to what it was. Before and after are compared on patients of the new hospital that chose
+nothing; the new checkpoint is written only if it is better there.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppneumonia.checkpoint import Thresholds, save_checkpoint
+from deeppneumonia.datasets import Manifest, read_manifest
+from deeppneumonia.datasets.cache import Progress
+from deeppneumonia.evaluation import choose_confidence_threshold
+from deeppneumonia.evaluation.learning_curve import save_learning_curve
+from deeppneumonia.files import write_whole
+from deeppneumonia.inference.engines import choose_device
+from deeppneumonia.models import Network
+from deeppneumonia.training.final_layer import (
+    find_final_layer,
+    has_batch_norm,
+    head_of,
+    with_head,
+    with_statistics_of,
+)
+from deeppneumonia.workflows.finetune_scores import (
+    Answered,
+    curve_point,
+    is_better,
+    is_less_surprised,
+    row_of,
+)
+from deeppneumonia.workflows.hospital import (
+    Hospital,
+    Reading,
+    labelled,
+    open_hospital,
+    patient_counts,
+    rows_of_split,
+)
+from deeppneumonia.workflows.releases import open_checkpoint
+from deeppneumonia.workflows.train import commit
+from deeppneumonia.workflows.tuning import (
+    Tuned,
+    calibrated_patients,
+    nested_answers,
+    refreshed,
+    tune,
+)
+
+SEED = 0
+TUNED, REFRESHED = "fine-tuned", "calibration refreshed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinetuneConfig:
+    """What to measure."""
+
+    group: str | None = None
+    """Column of patients who must not be divided; each patient by itself when None."""
+
+    sizes: tuple[int, ...] = (5, 10, 20, 40)
+    """Numbers of labelled patients for the learning curve."""
+
+    old_site: Path | None = None
+    """Manifest of the old hospital, to measure what is forgotten there."""
+
+    old_split: str | None = None
+    """Only rows of this split of the old hospital."""
+
+
+def finetune(
+    checkpoint_name: str | Path,
+    manifest: Path,
+    out: Path,
+    config: FinetuneConfig = FinetuneConfig(),
+    *,
+    data: Path | None = None,
+    label_map: Mapping[str, str] | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure what labelled patients of a new hospital gain, and write the checkpoint that is best.
+
+    Writes finetune.json and learning_curve.png, and checkpoint.safetensors if it is better.
+
+    Args:
+        checkpoint_name: a released name or a path.
+        manifest: labelled patients of the new hospital.
+        out: made where missing; also keeps the cut slices and what the last layer was given.
+        config: what to measure.
+        data: what the paths in the manifests are relative to; their own folders when None.
+        label_map: other words for labels, as {"cap": "bacterial"}.
+        device: auto, cpu, cuda or cuda:N.
+        progress: called with (pictures done, pictures in all).
+
+    Raises:
+        CheckpointError, ManifestError, ConfigError: if something that was named cannot be used.
+    """
+    checkpoint = open_checkpoint(checkpoint_name)
+
+    def opened(path: Path, split: str | None) -> Manifest:
+        read = read_manifest(path, folder=data, label_map=label_map)
+        return labelled(rows_of_split(read, split), checkpoint)
+
+    rows = opened(manifest, None)
+    old_rows = opened(config.old_site, config.old_split) if config.old_site else None
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint.network.to(choose_device(device))
+    cache = out / "cache"
+    new = open_hospital(rows, checkpoint, cache, config.group, progress)
+    old = open_hospital(old_rows, checkpoint, cache, None, progress) if old_rows else None
+    layer = find_final_layer(checkpoint.network, new.pictures[0])
+    return _compared(Reading(checkpoint, layer, cache, progress), new, old, config.sizes, out)
+
+
+def _compared(
+    reading: Reading, new: Hospital, old: Hospital | None, sizes: Sequence[int], out: Path
+) -> dict[str, Any]:
+    """Everything that is measured, written down."""
+    checkpoint = reading.checkpoint
+    before = Tuned(
+        head_of(checkpoint.network, reading.layer), checkpoint.metadata.temperature, float("inf")
+    )
+    known = new.slices(reading.inputs(new.pictures))
+    tuned = tune(before.head, before.temperature, known, seed=SEED)
+    labels, as_it_is = calibrated_patients(before, known)
+    answered = Answered(labels, [checkpoint.metadata.classes.labels[c] for c in known.present])
+    held_out = nested_answers(before.head, before.temperature, known, seed=SEED)
+    rows = {"as it is": row_of(answered, as_it_is, as_it_is)}
+    written = None
+    if held_out is not None:
+        rows[REFRESHED] = row_of(answered, held_out[1], as_it_is)
+        rows[TUNED] = row_of(answered, held_out[0], as_it_is)
+        if is_better(answered, *held_out):
+            written = TUNED
+        elif is_less_surprised(answered, held_out[1], as_it_is):
+            written = REFRESHED
+    rows |= _without_labels(reading, before, new, old, answered, as_it_is)
+    points = [curve_point(before, known, n, seed=SEED) for n in sizes]
+    result: dict[str, Any] = {
+        "patients": patient_counts(new, checkpoint),
+        "groups": len(set(new.groups.tolist())),
+        "network": {"model": checkpoint.metadata.model, "sha256": checkpoint.sha256,
+                    "layer": reading.layer},
+        "manifest_sha256": new.manifest.sha256,
+        "rows": rows,
+        "learning_curve": points,
+        "written": written,
+        "penalty": None if np.isinf(tuned.penalty) else tuned.penalty,
+        "old_site": None if old is None else _forgotten(reading, before, tuned, old),
+        "checkpoint": None,
+        "decision": _decision(written, held_out is not None),
+        "version": version("deeppneumonia"),
+    }  # fmt: skip
+    if written and held_out is not None:
+        chosen = tuned if written == TUNED else refreshed(before, known)
+        threshold = choose_confidence_threshold(labels, held_out[0 if written == TUNED else 1])
+        path = out / "checkpoint.safetensors"
+        result["checkpoint"] = {
+            "file": path.name,
+            "sha256": _save(reading, chosen, threshold.threshold, result, path),
+            "temperature": chosen.temperature,
+            "confidence": threshold.threshold,
+        }
+    drawn = [point for point in points if point.get("gain")]
+    if drawn:
+        save_learning_curve(drawn, out / "learning_curve.png")
+    write_whole(out / "finetune.json", json.dumps(result, indent=2, allow_nan=False))
+    return result
+
+
+def _without_labels(
+    reading: Reading, before: Tuned, new: Hospital, old: Hospital | None,
+    answered: Answered, as_it_is: NDArray[np.float64],
+) -> dict[str, Any]:  # fmt: skip
+    """Rows of adaptation that no label took part in."""
+
+    network = reading.checkpoint.network
+
+    def scored(how: str, make: Callable[[], Network]) -> dict[str, Any]:
+        known = new.slices(reading.inputs(new.pictures, how, make))
+        return row_of(answered, calibrated_patients(before, known)[1], as_it_is)
+
+    rows: dict[str, Any] = {}
+    title = "no labels: batch-norm statistics"
+    if has_batch_norm(network):
+        rows[title] = scored("batch norm", lambda: with_statistics_of(network, new.pictures))
+    else:
+        rows[title] = {"not_done": "the network has no batch normalisation"}
+    title = "no labels: intensity statistics"
+    if old is None:
+        rows[title] = {"not_done": "needs pictures of the old hospital: name its manifest"}
+    else:
+        rows[title] = scored(
+            f"intensity of {old.manifest.sha256}",
+            lambda: _with_scale_of(network, old.pictures, new.pictures),
+        )
+    return rows
+
+
+def _with_scale_of(network: Network, old: NDArray[np.uint8], new: NDArray[np.uint8]) -> Network:
+    """A copy for which the new hospital's grey levels have the old one's mean and deviation."""
+    scale = deepcopy(network)
+    old_mean, old_sd = float(old.mean()) / 255, float(old.std()) / 255
+    new_mean, new_sd = float(new.mean()) / 255, float(new.std()) / 255
+    ratio = new_sd / old_sd
+    scale.set_pixel_scale(
+        [new_mean - (old_mean - mean) * ratio for mean in network.pixel_mean.tolist()],
+        [sd * ratio for sd in network.pixel_std.tolist()],
+    )
+    return scale
+
+
+def _forgotten(reading: Reading, before: Tuned, tuned: Tuned, old: Hospital) -> dict[str, Any]:
+    """The old hospital's patients by the old head and by the new one."""
+    known = old.slices(reading.inputs(old.pictures))
+    if len(known.present) < 2:
+        return {"not_done": "the old hospital's patients have one label, two are needed"}
+    labels, then = calibrated_patients(before, known)
+    _, now = calibrated_patients(tuned, known)
+    words = reading.checkpoint.metadata.classes.labels
+    answered = Answered(labels, [words[c] for c in known.present])
+    return {"before": row_of(answered, then, then), "after": row_of(answered, now, then)}
+
+
+def _save(
+    reading: Reading, tuned: Tuned, confidence: float, result: Mapping[str, Any], path: Path
+) -> str:
+    """The new checkpoint, with the old one named in its provenance."""
+    old = reading.checkpoint
+    with_head(old.network, reading.layer, tuned.head)
+    provenance = {
+        **old.metadata.provenance,
+        "finetuned": {
+            "from_sha256": old.sha256,
+            "manifest_sha256": result["manifest_sha256"],
+            "patients": result["patients"],
+            "penalty": result["penalty"] if result["written"] == TUNED else None,
+            "what": result["written"],
+            "version": version("deeppneumonia"),
+            "commit": commit(),
+        },
+    }
+    metadata = replace(
+        old.metadata,
+        temperature=tuned.temperature,
+        thresholds=Thresholds(confidence=confidence, detail=old.metadata.thresholds.detail),
+        provenance=provenance,
+        metrics={**old.metadata.metrics, "finetuned": result["rows"][result["written"]]},
+    )
+    return save_checkpoint(path, old.network, metadata)
+
+
+def _decision(written: str | None, could_be_measured: bool) -> str:
+    if written == TUNED:
+        return "The fine-tuned checkpoint is better on held-out patients: it was written."
+    if written == REFRESHED:
+        return (
+            "New weights were not shown to be better on held-out patients, a new calibration was: "
+            "a checkpoint with the old weights and the new calibration was written."
+        )
+    if could_be_measured:
+        return "Nothing was shown to be better on held-out patients: keep the old checkpoint."
+    return "Too few patients to hold any out: nothing can be shown, keep the old checkpoint."

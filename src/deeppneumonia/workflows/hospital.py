@@ -1,0 +1,153 @@
+"""A hospital's labelled patients as pictures, and as what a network's last layer makes of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppneumonia.checkpoint import Checkpoint
+from deeppneumonia.datasets import Manifest, SliceCache, build_cache
+from deeppneumonia.datasets.cache import Progress
+from deeppneumonia.datasets.traces import ROWS_PER_PROCESS
+from deeppneumonia.errors import ManifestError
+from deeppneumonia.files import replacing
+from deeppneumonia.models import Network
+from deeppneumonia.training.final_layer import layer_inputs
+from deeppneumonia.workflows.tuning import Slices
+
+
+@dataclass(frozen=True, slots=True)
+class Hospital:
+    """A manifest's pictures, in the order of the cache."""
+
+    manifest: Manifest
+    pictures: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    patients: NDArray[np.str_]
+    groups: NDArray[np.str_]
+
+    def slices(self, inputs: NDArray[np.float32]) -> Slices:
+        """The same slices as the last layer is given them."""
+        return Slices(inputs, self.labels, self.patients, self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Reads pictures through a network once, and keeps what its last layer was given."""
+
+    checkpoint: Checkpoint
+    layer: str
+    folder: Path
+    progress: Progress | None
+
+    def inputs(
+        self,
+        pictures: NDArray[np.uint8],
+        how: str = "as it is",
+        make: Callable[[], Network] | None = None,
+    ) -> NDArray[np.float32]:
+        """(n, D), from the folder where the same pictures were read the same way before.
+
+        Args:
+            pictures: (n, side, side).
+            how: names the network that reads them, for the folder.
+            make: gives that network; the checkpoint's own when None.
+        """
+        facts = f"{self.checkpoint.sha256} {self.layer} {how} {pictures.shape}".encode()
+        path = self.folder / f"inputs-{sha256(facts + pictures.tobytes()).hexdigest()[:24]}.npy"
+        if path.is_file():
+            known: NDArray[np.float32] = np.load(path, allow_pickle=False)
+            return known
+        chosen = self.checkpoint.network if make is None else make()
+        found = layer_inputs(chosen, self.layer, pictures, self.progress)
+        with replacing(path) as unfinished, unfinished.open("wb") as file:
+            np.save(file, found)
+        return found
+
+
+def labelled(manifest: Manifest, checkpoint: Checkpoint) -> Manifest:
+    """The manifest, if the checkpoint knows all of its labels; ManifestError names the others."""
+    labels = {row.label for row in manifest.rows}
+    known = checkpoint.metadata.classes.labels
+    if unknown := sorted(labels - set(known)):
+        raise ManifestError(
+            f"The manifest has labels {', '.join(unknown)}, the checkpoint knows "
+            f"{', '.join(known)}: rename them with --map {unknown[0]}={known[-1]} or the like, "
+            f"or take those rows out."
+        )
+    return manifest
+
+
+def rows_of_split(manifest: Manifest, split: str | None) -> Manifest:
+    """The rows of one split, or all when None; ManifestError where there are none."""
+    if split is None:
+        return manifest
+    chosen = manifest.with_rows(manifest.rows_of(split))
+    if not chosen.rows:
+        raise ManifestError(
+            f"No row of the old hospital has split {split!r}: leave --old-split out, or name one "
+            f"that it has."
+        )
+    return chosen
+
+
+def open_hospital(
+    manifest: Manifest, checkpoint: Checkpoint, folder: Path, group: str | None,
+    progress: Progress | None,
+) -> Hospital:  # fmt: skip
+    """The kept slices of a manifest.
+
+    Raises:
+        ManifestError: if no two labels are left, or the column of groups is missing or blank.
+    """
+    few = len(manifest.rows) < ROWS_PER_PROCESS
+    config = checkpoint.metadata.preprocessing
+    cache = build_cache(manifest, config, folder, progress, workers=1 if few else None)
+    kept = cache.kept
+    labels = np.array([checkpoint.metadata.classes.index(entry.label) for entry in kept], np.int64)
+    if len(set(labels.tolist())) < 2:
+        raise ManifestError(
+            f"The manifest has usable slices of {len(set(labels.tolist()))} labels, two or more "
+            f"are needed to tell apart: add patients, or see `deeppneumonia evaluate` for reasons."
+        )
+    return Hospital(
+        manifest=manifest,
+        pictures=_pictures(cache),
+        labels=labels,
+        patients=np.array([entry.patient_id for entry in kept]),
+        groups=np.array(_groups(manifest, cache, group)),
+    )
+
+
+def _pictures(cache: SliceCache) -> NDArray[np.uint8]:
+    rows = [entry.array_row for entry in cache.kept if entry.array_row is not None]
+    pictures: NDArray[np.uint8] = np.asarray(cache.pictures[rows])
+    return pictures
+
+
+def _groups(manifest: Manifest, cache: SliceCache, column: str | None) -> list[str]:
+    """Of each kept slice; a patient in two groups belongs to the first."""
+    if column is None:
+        return [entry.patient_id for entry in cache.kept]
+    of_patient: dict[str, str] = {}
+    for row in manifest.rows:
+        word = row.site if column == "site" else row.extra.get(column, "")
+        if not word:
+            raise ManifestError(
+                f"Line {row.line} has no value in the column {column!r}, which --group names: "
+                f"fill it in, or name another column."
+            )
+        of_patient.setdefault(row.patient_id, word)
+    return [of_patient[entry.patient_id] for entry in cache.kept]
+
+
+def patient_counts(hospital: Hospital, checkpoint: Checkpoint) -> dict[str, int]:
+    """How many patients of each label have a usable slice."""
+    words = checkpoint.metadata.classes.labels
+    return {
+        words[label]: len(set(hospital.patients[hospital.labels == label].tolist()))
+        for label in sorted(set(hospital.labels.tolist()))
+    }

@@ -1,0 +1,202 @@
+"""Refit a head on some patients, choose how boldly inside them, and measure it on others.
+
+Everything here works on the cached inputs of the last layer; a fit takes a fraction of a second.
+Patients that are tested choose nothing: neither the penalty nor the temperature.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppneumonia.evaluation import aggregate_by_patient, calibrate, fit_temperature
+from deeppneumonia.evaluation.patients import over_classes
+from deeppneumonia.evaluation.shortcuts import patient_folds
+from deeppneumonia.training.anchored import LinearHead, fit_anchored
+from deeppneumonia.training.heads import balanced_weights
+
+PENALTIES = (float("inf"), 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
+"""Infinite keeps the old head. The rest was set before any new hospital was looked at."""
+
+CAUTIOUS = 1.0
+"""Where there are too few patients to choose a penalty."""
+
+FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """Slices of a hospital, as the last layer is given them."""
+
+    inputs: NDArray[np.float32]
+    """(n, D)."""
+
+    labels: NDArray[np.int64]
+    """(n,) class indices of the checkpoint."""
+
+    patients: NDArray[np.str_]
+    """(n,)."""
+
+    groups: NDArray[np.str_]
+    """(n,): who must not be divided; the patients themselves, or blocks of them."""
+
+    def only(self, rows: NDArray[np.bool_]) -> "Slices":
+        """Some of the slices."""
+        return Slices(self.inputs[rows], self.labels[rows], self.patients[rows], self.groups[rows])
+
+    @property
+    def present(self) -> list[int]:
+        """The classes at hand, in order."""
+        return sorted(set(self.labels.tolist()))
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A head, and the temperature for its patients' probabilities."""
+
+    head: LinearHead
+    temperature: float
+    penalty: float
+
+
+def tune(old: LinearHead, temperature: float, known: Slices, *, seed: int) -> Tuned:
+    """Refit on these patients; penalty and temperature by cross-validation among them.
+
+    With fewer than two groups of a class nothing can be chosen: the penalty is then CAUTIOUS and
+    the temperature stays.
+    """
+    answers = {p: held_out_answers(old, known, p, seed=seed) for p in PENALTIES}
+    if any(held_out is None for held_out in answers.values()):
+        return Tuned(_fit(old, known, CAUTIOUS), temperature, CAUTIOUS)
+    losses = {p: log_loss(known, a) for p, a in answers.items() if a is not None}
+    best = min(losses, key=lambda penalty: (round(losses[penalty], 4), -penalty))
+    chosen = answers[best]
+    assert chosen is not None
+    labels, probabilities = by_patient(known, chosen)
+    return Tuned(_fit(old, known, best), fit_temperature(labels, probabilities), best)
+
+
+def refreshed(old: Tuned, known: Slices) -> Tuned:
+    """The old head with a temperature fitted on these patients."""
+    found = fit_temperature(*by_patient(known, old.head.probabilities(known.inputs)))
+    return Tuned(old.head, found, old.penalty)
+
+
+def held_out_answers(
+    old: LinearHead, known: Slices, penalty: float, *, seed: int
+) -> NDArray[np.float64] | None:
+    """(n, C): each fold answered by a head refitted on the others; None with too few groups."""
+    folds = min(FOLDS, fewest_groups(known))
+    if folds < 2:
+        return None
+    answers = old.probabilities(known.inputs)
+    if np.isinf(penalty):
+        return answers
+    for fitted, held_out in patient_folds(known.labels, known.groups.tolist(), folds, seed):
+        rows = np.isin(np.arange(len(known.labels)), fitted)
+        if known.only(rows).present != known.present:
+            return None
+        answers[held_out] = _fit(old, known.only(rows), penalty).probabilities(
+            known.inputs[held_out]
+        )
+    return answers
+
+
+def nested_answers(
+    old: LinearHead, temperature: float, known: Slices, *, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Patients of each fold by a head, and by a temperature of the old head, that never saw them.
+
+    Returns:
+        (P, present) twice, calibrated, in the order of `by_patient`: tuned, and the old head with
+        its temperature refreshed; None with too few groups.
+    """
+    folds = min(FOLDS, fewest_groups(known))
+    if folds < 2:
+        return None
+    tuned, refreshed = (np.full((len(known.labels), len(known.present)), np.nan) for _ in "ab")
+    for fitted, held_out in patient_folds(known.labels, known.groups.tolist(), folds, seed):
+        rows = np.isin(np.arange(len(known.labels)), fitted)
+        part = known.only(rows)
+        if part.present != known.present:
+            return None
+        new = tune(old, temperature, part, seed=seed)
+        here = known.only(~rows)
+        again = fit_temperature(*by_patient(part, old.probabilities(part.inputs)))
+        for found, head, t in ((tuned, new.head, new.temperature), (refreshed, old, again)):
+            found[held_out] = _spread(here, head, t, known.present)
+    return by_patient_of(known, tuned), by_patient_of(known, refreshed)
+
+
+def answers_of(
+    tuned: Tuned, held_out: Slices, present: Sequence[int]
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """The patients of some slices and their calibrated probabilities (P, present)."""
+    probabilities = over_classes(tuned.head.probabilities(held_out.inputs), present)
+    positions = np.searchsorted(list(present), held_out.labels)
+    table = aggregate_by_patient(positions, probabilities, held_out.patients.tolist())
+    return table.patients, calibrate(table.probabilities, tuned.temperature)
+
+
+def calibrated_patients(
+    tuned: Tuned, known: Slices
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Labels (P,) among the classes at hand, and calibrated probabilities (P, present)."""
+    labels, mean = by_patient(known, tuned.head.probabilities(known.inputs))
+    return labels, calibrate(mean, tuned.temperature)
+
+
+def by_patient(known: Slices, probabilities: NDArray[np.float64]) -> tuple[
+    NDArray[np.int64], NDArray[np.float64]
+]:  # fmt: skip
+    """Labels (P,) and mean probabilities (P, present) over the classes at hand."""
+    positions = np.searchsorted(known.present, known.labels)
+    table = aggregate_by_patient(
+        positions, over_classes(probabilities, known.present), known.patients.tolist()
+    )
+    return table.labels, table.probabilities
+
+
+def by_patient_of(known: Slices, answers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(P, present) of answers that are the same for all slices of a patient."""
+    positions = np.searchsorted(known.present, known.labels)
+    return aggregate_by_patient(positions, answers, known.patients.tolist()).probabilities
+
+
+def log_loss(known: Slices, probabilities: NDArray[np.float64]) -> float:
+    """Mean over the classes of their patients' mean negative log-likelihood."""
+    labels, mean = by_patient(known, probabilities)
+    surprise = surprises(labels, mean)
+    return float(np.mean([surprise[labels == label].mean() for label in np.unique(labels)]))
+
+
+def surprises(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(P,): -log of what the true class was given."""
+    given: NDArray[np.float64] = probabilities[np.arange(len(labels)), labels]
+    surprise: NDArray[np.float64] = -np.log(np.clip(given, 1e-7, 1))
+    return surprise
+
+
+def fewest_groups(known: Slices) -> int:
+    """Groups of the class that has fewest; 0 with one class or none."""
+    if len(known.present) < 2:
+        return 0
+    return min(len(set(known.groups[known.labels == c].tolist())) for c in known.present)
+
+
+def _fit(old: LinearHead, known: Slices, penalty: float) -> LinearHead:
+    # One hospital: classes count the same, and within a class its patients.
+    weights = balanced_weights(known.labels, known.patients.tolist(), ["here"] * len(known.labels))
+    return fit_anchored(
+        old, known.inputs, known.labels, weights, present=known.present, penalty=penalty
+    )
+
+
+def _spread(
+    here: Slices, head: LinearHead, temperature: float, present: Sequence[int]
+) -> NDArray[np.float64]:
+    """(n, present): each slice with its patient's calibrated answer."""
+    patients, answers = answers_of(Tuned(head, temperature, 0.0), here, present)
+    place = {patient: row for row, patient in enumerate(patients)}
+    return answers[[place[patient] for patient in here.patients.tolist()]]

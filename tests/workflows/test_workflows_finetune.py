@@ -1,0 +1,172 @@
+"""Few patients of a new hospital: their gain is measured on others, and kept only if there is."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deeppneumonia.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
+from deeppneumonia.domain import ClassSet
+from deeppneumonia.errors import ManifestError
+from deeppneumonia.models import create_model
+from deeppneumonia.preprocessing import PreprocessConfig
+from deeppneumonia.training.anchored import LinearHead
+from deeppneumonia.workflows.draws import draw_patients
+from deeppneumonia.workflows.finetune import FinetuneConfig, finetune
+from deeppneumonia.workflows.finetune_scores import Answered, is_better, is_less_surprised
+from deeppneumonia.workflows.tuning import Slices, Tuned, calibrated_patients, nested_answers, tune
+
+CLASSES = ClassSet(("covid", "bacterial", "healthy"))
+IGNORANT = LinearHead(np.zeros((3, 8)), np.zeros(3))
+
+
+def hospital(patients: int = 24, *, tells: float = 2.0, seed: int = 0, block: int = 1) -> Slices:
+    """Two slices a patient, whose inputs tell covid (0) from healthy (2) to some degree."""
+    rng = np.random.default_rng(seed)
+    number = np.arange(patients).repeat(2)
+    labels = np.where(number % 2, 2, 0)
+    inputs = rng.normal(size=(2 * patients, 8)) + tells * (labels[:, None] == 0) * np.eye(8)[0]
+    names = np.array([f"p{n:03d}" for n in number])
+    groups = np.array([f"b{n % 2}{n // 2 // block}" for n in number])
+    return Slices(inputs.astype(np.float32), labels.astype(np.int64), names, groups)
+
+
+def test_tuning_learns_what_there_is_and_leaves_the_head_where_there_is_nothing() -> None:
+    learned = tune(IGNORANT, 1.0, hospital(), seed=0)
+    assert np.isfinite(learned.penalty)
+    assert learned.head.weight[0, 0] > learned.head.weight[2, 0] + 0.5
+    nothing = tune(IGNORANT, 1.0, hospital(tells=0.0), seed=0)
+    assert np.abs(nothing.head.weight).max() < 0.3
+
+
+def test_two_patients_choose_nothing_and_move_the_head_cautiously() -> None:
+    found = tune(IGNORANT, 1.7, hospital(2), seed=0)
+    assert (found.penalty, found.temperature) == (1.0, 1.7)
+
+
+def test_the_guard_lets_a_gain_pass_and_holds_noise_back() -> None:
+    for tells, better in ((3.0, True), (0.0, False)):
+        known = hospital(40, tells=tells)
+        found = nested_answers(IGNORANT, 1.0, known, seed=0)
+        assert found is not None
+        answered = Answered(np.array([0, 1] * 20), ["covid", "healthy"])
+        assert is_better(answered, *found) is better
+
+
+def test_the_guard_does_not_take_a_new_temperature_for_a_new_head() -> None:
+    """A head that is right but far too sure: calibration alone mends it, and is not `tuned`."""
+    known = hospital(120, tells=1.5)
+    sure = LinearHead(np.array([[20.0] + [0] * 7, [0] * 8, [0] * 8]), np.array([-15.0, 0, 0]))
+    tuned, refreshed = nested_answers(sure, 1.0, known, seed=0) or (None, None)
+    answered = Answered(np.array([0, 1] * 60), ["covid", "healthy"])
+    _, before = calibrated_patients(Tuned(sure, 1.0, 1.0), known)
+    assert is_less_surprised(answered, refreshed, before)
+    assert not is_better(answered, tuned, refreshed)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_draw_divides_no_block_and_is_even_over_the_classes(seed: int) -> None:
+    known = hospital(48, block=4)
+    drawn = draw_patients(known, 10, np.random.default_rng(seed))
+    assert drawn is not None
+    chosen = known.only(drawn.known)
+    assert len(set(chosen.patients)) == 10
+    assert len(set(chosen.patients[chosen.labels == 0])) == 5
+    assert not set(chosen.groups) & set(known.only(drawn.tested).groups)
+
+
+def test_a_draw_that_leaves_nobody_to_test_is_none() -> None:
+    assert draw_patients(hospital(12), 10, np.random.default_rng(0)) is None
+    assert draw_patients(hospital(12), 40, np.random.default_rng(0)) is None
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("checkpoint") / "random.safetensors"
+    metadata = CheckpointMetadata(
+        model="resnet18", classes=CLASSES, preprocessing=PreprocessConfig(picture_px=64, slices=3)
+    )
+    save_checkpoint(path, create_model("resnet18", 3), metadata)
+    return path
+
+
+def hospital_of_squares(folder: Path, patients: int = 24) -> Path:
+    """Pictures already cut to a lung-like disk: bright in covid, dim in healthy patients."""
+    import cv2
+
+    folder.mkdir()
+    lines = ["path,patient_id,label,lung_masked,ward"]
+    rng = np.random.default_rng(0)
+    for number in range(patients):
+        grey = 90 + 90 * (number % 2 == 0) + rng.integers(0, 20)
+        picture = np.zeros((256, 256), np.uint8)
+        for centre in (80, 176):
+            cv2.ellipse(picture, (centre, 128), (36, 90), 0, 0, 360, int(grey), -1)
+        noise = rng.integers(0, 12, picture.shape, dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), np.where(picture > 0, picture - noise, 0))
+        label = "covid" if number % 2 == 0 else "healthy"
+        lines.append(f"{number}.png,person{number},{label},1,w{number % 2}{number // 4}")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder / "manifest.csv"
+
+
+def test_a_random_network_is_settled_where_pictures_differ(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    manifest = hospital_of_squares(tmp_path / "hospital")
+    config = FinetuneConfig(group="ward", sizes=(4, 40), old_site=manifest)
+    found = finetune(checkpoint, manifest, tmp_path / "out", config, device="cpu")
+    assert found["patients"] == {"covid": 12, "healthy": 12}
+    assert found["rows"]["fine-tuned"]["auc"]["value"] > 0.9
+    assert found["written"] == "fine-tuned"
+    four, forty = found["learning_curve"]
+    assert four["after"]["value"] > four["before"]["value"] - 0.2 and four["draws"] > 10
+    assert "40 labelled patients leave fewer than" in forty["not_done"]
+    assert found["old_site"]["after"]["auc"]["value"] > 0.9
+    assert set(found["rows"]) >= {
+        "no labels: batch-norm statistics", "no labels: intensity statistics",
+    }  # fmt: skip
+    assert json.loads((tmp_path / "out" / "finetune.json").read_text()) == found
+    assert (tmp_path / "out" / "learning_curve.png").stat().st_size > 10_000
+    assert "person" not in json.dumps(found)
+    new, old = (
+        load_checkpoint(tmp_path / "out" / "checkpoint.safetensors"),
+        load_checkpoint(checkpoint),
+    )
+    assert new.sha256 == found["checkpoint"]["sha256"]
+    assert new.metadata.provenance["finetuned"]["from_sha256"] == old.sha256
+    changed = {
+        name for name, tensor in new.network.state_dict().items()
+        if not torch.equal(tensor, old.network.state_dict()[name])
+    }  # fmt: skip
+    assert changed == {"backbone.fc.weight", "backbone.fc.bias"}
+
+
+def test_with_two_patients_the_old_checkpoint_is_kept(checkpoint: Path, tmp_path: Path) -> None:
+    manifest = hospital_of_squares(tmp_path / "hospital", patients=2)
+    found = finetune(checkpoint, manifest, tmp_path / "out", device="cpu")
+    assert found["written"] is None
+    assert "keep the old checkpoint" in found["decision"]
+    assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
+    assert "fine-tuned" not in found["rows"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "config", "message"),
+    [
+        (",healthy,", ",normal,", FinetuneConfig(), r"labels normal, .*--map normal="),
+        (",healthy,", ",covid,", FinetuneConfig(), "usable slices of 1 labels"),
+        (",healthy,", ",healthy,", FinetuneConfig(group="bloc"), "no value in the column 'bloc'"),
+    ],
+    ids=["unknown label", "one label", "no such column"],
+)
+def test_a_manifest_that_cannot_be_used_is_refused_by_name(
+    checkpoint: Path, tmp_path: Path, old: str, new: str, config: FinetuneConfig, message: str
+) -> None:
+    manifest = hospital_of_squares(tmp_path / "hospital", patients=4)
+    manifest.write_text(manifest.read_text().replace(old, new))
+    with pytest.raises(ManifestError, match=message):
+        finetune(checkpoint, manifest, tmp_path / "out", config, device="cpu")
