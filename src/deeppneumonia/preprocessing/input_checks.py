@@ -14,8 +14,14 @@ from numpy.typing import NDArray
 
 from deeppneumonia.domain import LungSlice, QualityFlag, Unit, Volume
 from deeppneumonia.preprocessing.examination import Examination
-from deeppneumonia.preprocessing.morphology import Mask, convex_hull, dilate_disk, disk
-from deeppneumonia.preprocessing.view import look
+from deeppneumonia.preprocessing.morphology import (
+    Mask,
+    convex_hull,
+    dilate_disk,
+    disk,
+    open_disk,
+)
+from deeppneumonia.preprocessing.view import View, look
 
 MAX_TISSUE_SPREAD = 0.6
 """Between its 10th and 90th percentile, tissue may vary by this much of its distance from lung.
@@ -44,6 +50,9 @@ LUNGS_MM = (150.0, 420.0)
 MIRRORED = -0.03
 """Below this the heart lies on the patient's right; see `_leaning`."""
 
+SPINE_IN_FRONT = -0.08
+"""Below this the spine lies in front of the lungs' middle; see `_spine_behind`."""
+
 Found = tuple[QualityFlag, ...]
 
 
@@ -65,6 +74,7 @@ class _Chest:
     between: float
     lung_of_body: float
     leaning: float
+    spine_behind: float | None
     enhanced: float | None
 
 
@@ -88,8 +98,8 @@ def check_input(volume: Volume, examination: Examination) -> InputReport:
         flags += _size(volume, kept)
     chests = [] if volume.lung_masked else _chests(volume, kept)
     if chests:
-        checked += ["modality and window", "side"]
-        flags += [*_modality(chests), *_side(volume, chests)]
+        checked += ["modality and window", "orientation"]
+        flags += [*_modality(chests), *_side(volume, chests), *_upright(chests)]
     enhanced = [chest.enhanced for chest in chests if chest.enhanced is not None]
     if enhanced:
         checked.append("contrast medium")
@@ -122,6 +132,7 @@ def _around(volume: Volume, lung_slice: LungSlice) -> _Chest | None:
         between=float(between.sum() / lung.sum()),
         lung_of_body=float(lung.sum() / (view.body | lung).sum()),
         leaning=_leaning(lung, between, view.center[0], view.width),
+        spine_behind=_spine_behind(view, lung, float(middle) + 0.1 * depth),
         enhanced=_enhanced(pixels, lung, between) if volume.unit is Unit.HU else None,
     )
 
@@ -135,6 +146,22 @@ def _leaning(lung: Mask, between: Mask, middle: float, width: float) -> float:
         return 0.0
     larger_left = float(lung[:, : int(middle)].sum() / lung.sum()) - 0.5
     return float((columns.mean() - middle) / width + larger_left)
+
+
+def _spine_behind(view: View, lung: Mask, bone_above: float) -> float | None:
+    """How far behind the middle of the lungs compact bone lies at the midline, in lung heights.
+
+    None where the window shows bone and soft tissue alike.
+    """
+    bone = ((view.grey > bone_above) & (view.body > 0)).astype(np.uint8)
+    reach = 0.13 * view.width
+    bone[:, : max(int(view.center[0] - reach), 0)] = 0
+    bone[:, int(view.center[0] + reach) :] = 0
+    rows = np.nonzero(open_disk(bone, 2))[0]
+    lung_rows = np.nonzero(lung)[0]
+    if rows.size < 30:
+        return None
+    return float((rows.mean() - lung_rows.mean()) / max(np.ptp(lung_rows), 1))
 
 
 def _enhanced(pixels: NDArray[np.number], lung: Mask, between: Mask) -> float | None:
@@ -211,6 +238,17 @@ def _side(volume: Volume, chests: Sequence[_Chest]) -> Found:
     )
     # A file with geometry says which side is which, so that only the patient is unusual.
     return (QualityFlag("heart_on_the_right", message, leaves_open=not volume.has_geometry),)
+
+
+def _upright(chests: Sequence[_Chest]) -> Found:
+    places = [chest.spine_behind for chest in chests if chest.spine_behind is not None]
+    if len(places) < 3 or float(np.median(places)) >= SPINE_IN_FRONT:
+        return ()
+    message = (
+        "The spine seems to lie at the top of the pictures: they are upside down, or the patient "
+        "lay on the belly; this model expects the back at the bottom."
+    )
+    return (QualityFlag("upside_down", message, leaves_open=True),)
 
 
 def _contrast(share: float) -> Found:
