@@ -84,6 +84,9 @@ def _on_pictures(pictures: Mapping[str, Any]) -> list[Sentence]:
     usual = _value(pictures["as_it_is"])
     if usual is None:
         return [(f"Pictures could not be disturbed: {pictures['as_it_is']}.", True)]
+    if _low(pictures["as_it_is"]) <= 0.5:
+        told = f"AUC {_words(pictures['as_it_is'])} with whole pictures"
+        return [(f"It does no better than chance here ({told}): what follows says little.", True)]
     found: list[Sentence] = []
     for name, (title, _) in VIEWS.items():
         measured = pictures["without"].get(name)
