@@ -9,7 +9,7 @@ from deeppneumonia.models import create_model, list_models, parameter_count
 
 
 def test_the_published_networks_and_a_cheap_one_are_known() -> None:
-    known = ["densenet121", "drenet", "nts-net", "resnet18", "resnet50", "vgg16"]
+    known = ["densenet121", "drenet", "drenet-fpn", "nts-net", "resnet18", "resnet50", "vgg16"]
     assert sorted(list_models()) == known
 
 

@@ -12,7 +12,7 @@ from deeppneumonia.errors import WeightsError
 from deeppneumonia.models import create_model, load_start_weights
 from deeppneumonia.models.registry import BACKBONES
 from deeppneumonia.models.weight_files import IMAGENET_FILES, OfficialFile, fetch_official
-from deeppneumonia.models.weights import HU_SCALE
+from deeppneumonia.models.weights import HU_SCALE, stood_up
 
 
 @pytest.fixture(scope="module")
@@ -228,3 +228,13 @@ def test_a_scale_under_a_prefix_is_found_too(tmp_path: Path) -> None:
     save_file({f"weights/{key}": value for key, value in start.state_dict().items()}, file)
     loaded = load_start_weights(create_model("resnet18", 2), file)
     assert loaded.pixel_std == pytest.approx((1.0, 2.0, 3.0))
+
+
+def test_a_kernel_for_lying_pictures_sees_the_same_in_standing_ones() -> None:
+    torch.manual_seed(0)
+    standing, kernel = torch.randn(1, 2, 9, 9), torch.randn(3, 2, 3, 3)
+    lying = standing.flip(-1, -2).transpose(-1, -2)
+    seen = torch.nn.functional.conv2d(lying, kernel)
+    expected = seen.transpose(-1, -2).flip(-1, -2)  # stood up again
+    torch.testing.assert_close(torch.nn.functional.conv2d(standing, stood_up(kernel)), expected)
+    assert torch.equal(stood_up(kernel[0, 0, 0]), kernel[0, 0, 0])

@@ -29,6 +29,9 @@ class EngineOutput:
     detail_probabilities: Floats
     """(n, K, C): what each detail speaks for by itself."""
 
+    detail_weights: Floats | None = None
+    """(n, K): each detail's share of the answer; None where the network does not tell."""
+
 
 class Engine(Protocol):
     """Anything that can run a network."""
@@ -54,11 +57,13 @@ class TorchEngine:
         ]
         if not parts:
             return self._empty()
+        weights = [part.detail_weights for part in parts if part.detail_weights is not None]
         return EngineOutput(
             probabilities=np.concatenate([part.probabilities for part in parts]),
             features=np.concatenate([part.features for part in parts]),
             boxes=np.concatenate([part.boxes for part in parts]),
             detail_probabilities=np.concatenate([part.detail_probabilities for part in parts]),
+            detail_weights=np.concatenate(weights) if weights else None,
         )
 
     @torch.inference_mode()
@@ -69,14 +74,16 @@ class TorchEngine:
         count = len(pictures)
         boxes = torch.zeros(count, 0, 4)
         details = torch.zeros(count, 0, self.classes)
+        weights = None
         if output.details is not None:
-            boxes = output.details.boxes
+            boxes, weights = output.details.boxes, output.details.weights
             details = output.details.logits.float().softmax(dim=-1)
         return EngineOutput(
             probabilities=_numpy(output.logits.float().softmax(dim=-1)),
             features=_numpy(output.features),
             boxes=_numpy(boxes),
             detail_probabilities=_numpy(details),
+            detail_weights=None if weights is None else _numpy(weights),
         )
 
     def _empty(self) -> EngineOutput:

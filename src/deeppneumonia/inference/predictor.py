@@ -41,33 +41,33 @@ class Predictor:
         return SlicePrediction(
             slice_index=lung_slice.slice_index,
             probabilities=self.metadata.classes.named(list(probabilities / probabilities.sum())),
-            details=self._used_details(
-                lung_slice,
-                int(probabilities.argmax()),
-                output.boxes[position],
-                output.detail_probabilities[position],
-            ),
+            details=self._used_details(lung_slice, output, position),
         )
 
     def _used_details(
-        self,
-        lung_slice: LungSlice,
-        predicted: int,
-        boxes: NDArray[np.float32],
-        detail_probabilities: NDArray[np.float32],
+        self, lung_slice: LungSlice, output: EngineOutput, position: int
     ) -> tuple[Detail, ...]:
         """The details that speak for the slice's disease above the stated level, strongest first.
 
-        A slice that looks healthy has none: there is nothing to point at. Nor is a box drawn
-        that holds no lung (it looked at the filled background).
+        Where the network tells each detail's share of its answer, that is the detail's weight,
+        and one that had less than an equal share is not drawn. A slice that looks healthy has no
+        details: there is nothing to point at. Nor is a box drawn that holds no lung (it looked
+        at the filled background).
         """
+        predicted = int(output.probabilities[position].argmax())
         if self.metadata.classes.labels[predicted] == Diagnosis.HEALTHY:
             return ()
+        says = output.detail_probabilities[position][:, predicted]  # (K,)
+        is_used = says >= self.metadata.thresholds.detail
+        weights = says
+        if output.detail_weights is not None:
+            weights = output.detail_weights[position]
+            is_used &= weights >= 1 / (len(weights) + 1)  # the picture itself has a share
         found = [
-            Detail(box, float(weight))
-            for corners, weight in zip(boxes, detail_probabilities[:, predicted], strict=True)
-            if weight >= self.metadata.thresholds.detail
-            and (box := _visible(lung_slice, Box(*map(float, corners)))) is not None
+            Detail(box, float(weights[number]))
+            for number in np.flatnonzero(is_used)
+            if (box := _visible(lung_slice, Box(*map(float, output.boxes[position][number]))))
+            is not None
         ]
         return tuple(sorted(found, key=lambda detail: -detail.weight))
 

@@ -56,13 +56,19 @@ class Backbone(nn.Module, ABC):
         """The linear layer from D features to C logits."""
         return self.get_submodule(self.head_key)
 
-    def feature_map(self, pixels: Tensor) -> Tensor:
-        """From normalised pixels (N, 3, S, S) to the last map (N, M, S/32, S/32)."""
+    def last_maps(self, pixels: Tensor, count: int) -> tuple[Tensor, ...]:
+        """From normalised pixels (N, 3, S, S) to the maps of the last `count` stages, in order."""
+        maps = []
         for number, stage in enumerate(self.stages()):
             with torch.set_grad_enabled(torch.is_grad_enabled() and number >= self.frozen_stages):
                 for module in stage:
                     pixels = module(pixels)
-        return pixels
+            maps.append(pixels)
+        return tuple(maps[-count:])
+
+    def feature_map(self, pixels: Tensor) -> Tensor:
+        """From normalised pixels (N, 3, S, S) to the last map (N, M, S/32, S/32)."""
+        return self.last_maps(pixels, 1)[0]
 
     def forward(self, pixels: Tensor) -> Tensor:
         """From normalised pixels (N, 3, S, S) to logits (N, C)."""

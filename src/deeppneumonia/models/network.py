@@ -30,6 +30,10 @@ class DetailOutput:
     logits: Tensor
     """(N, K, C): what each place alone says."""
 
+    weights: Tensor | None = None
+    """(N, K), 0 to 1: how much of the answer came from each place; None where a network does not
+    tell. What is missing to 1 came from the whole picture."""
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkOutput:

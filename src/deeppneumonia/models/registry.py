@@ -7,6 +7,7 @@ from deeppneumonia.errors import ConfigError
 from deeppneumonia.models.backbone import Backbone
 from deeppneumonia.models.densenet import densenet121
 from deeppneumonia.models.dre_net import DreNet
+from deeppneumonia.models.dre_net_fpn import DreNetFpn
 from deeppneumonia.models.network import Network, PlainClassifier
 from deeppneumonia.models.nts_net import NtsNet
 from deeppneumonia.models.resnet import resnet18, resnet50
@@ -19,10 +20,17 @@ BACKBONES: dict[str, Callable[[int], Backbone]] = {
     "resnet18": resnet18,
 }
 
+DETAIL_NETWORKS: dict[str, Callable[[str, Backbone, int], Network]] = {
+    "drenet": DreNet,
+    "drenet-fpn": DreNetFpn,
+    "nts-net": NtsNet,
+}
+"""Those that look at details, on a ResNet-50."""
+
 
 def list_models() -> list[str]:
     """The names that create_model knows."""
-    return [*BACKBONES, "drenet", "nts-net"]
+    return [*BACKBONES, *DETAIL_NETWORKS]
 
 
 def create_model(name: str, num_classes: int) -> Network:
@@ -37,10 +45,8 @@ def create_model(name: str, num_classes: int) -> Network:
     """
     if num_classes < 2:
         raise ValueError(f"a network tells two classes apart or more, not {num_classes}")
-    if name == "drenet":
-        return DreNet(name, resnet50(num_classes), num_classes)
-    if name == "nts-net":
-        return NtsNet(name, resnet50(num_classes), num_classes)
+    if name in DETAIL_NETWORKS:
+        return DETAIL_NETWORKS[name](name, resnet50(num_classes), num_classes)
     if name in BACKBONES:
         return PlainClassifier(name, BACKBONES[name](num_classes))
     nearest = get_close_matches(name.lower(), list_models(), n=1, cutoff=0.0)[0]

@@ -35,6 +35,11 @@ PIXEL_SCALES: Mapping[str, PixelScale] = {
 }
 """Known files that were not trained on ImageNet's scale and do not say so, by SHA-256."""
 
+LYING_PICTURES = frozenset({"1ce4deefbb3e1143e57f9fa1e24ca179adf0d11dc7e5f5c770445480affe7fe8"})
+"""Files trained on slices that lay on their side, rows to the patient's right and columns to the
+front (the axes of a NIfTI volume), by SHA-256. Ours stand as a radiologist reads them: the
+kernels are turned instead of the pictures."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartWeights:
@@ -82,6 +87,8 @@ def load_start_weights(
     found = read_tensors(path)
     sha256 = sha256_of(path)
     taken, ignored = match_keys(network.backbone, found, path.name)
+    if sha256 in LYING_PICTURES:
+        taken = {key: stood_up(value) for key, value in taken.items()}
     mean, std = pixel_scale_of(found, sha256)
     try:
         network.set_pixel_scale(mean, std)
@@ -154,6 +161,15 @@ def find_prefix(
             f"to be made for another network. Bring weights with torchvision's names."
         )
     return min(prefixes, key=len)
+
+
+def stood_up(weight: Tensor) -> Tensor:
+    """A kernel for lying pictures as one for standing pictures; other tensors as they are.
+
+    Source row x (to the right) is our column from right to left, source column y (to the front)
+    our row from front to back: transposed, and both ways reversed.
+    """
+    return weight.transpose(-1, -2).flip(-1, -2) if weight.ndim == 4 else weight
 
 
 def modern_key(key: str) -> str:

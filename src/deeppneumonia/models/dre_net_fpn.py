@@ -1,0 +1,130 @@
+"""DRE-Net in one backbone pass: details pooled from a feature pyramid, read by learned attention.
+
+What it keeps of DRE-Net (Song et al., TCBB 2021, doi 10.1109/TCBB.2021.3065361): proposals that
+are ranked by how well each detail alone tells the class, K = 6 details, three small and three
+large, and an answer from details and picture together. What differs: the pyramid runs both ways
+(Lin et al., CVPR 2017), details are pooled from its map instead of being cut out of the picture
+(RoIAlign, He et al., ICCV 2017), there is no zoom stream, and learned attention says how much
+each detail and the picture count (gated, Ilse et al., ICML 2018).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from deeppneumonia.models.backbone import Backbone, full_precision
+from deeppneumonia.models.crops import crop_boxes
+from deeppneumonia.models.feature_pyramid import (
+    POOLED_STRIDE_PX,
+    FeaturePyramid,
+    SquareGrid,
+    pick_small_and_large,
+)
+from deeppneumonia.models.losses import detail_losses, mean_detail_loss, ranking_loss
+from deeppneumonia.models.network import DetailOutput, Network, NetworkOutput
+
+WIDTH = 256
+"""Channels of the pyramid, and length of every vector read from it."""
+
+ROI_SAMPLES = 14
+"""RoIAlign: points along a side of a detail, bilinear, averaged to a quarter of the detail."""
+
+ATTENTION_UNITS = 64
+
+
+class DreNetFpn(Network):
+    """Details relation extraction on a feature pyramid: one backbone pass a picture.
+
+    The answer is linear in what it is made of, z = sum_i w_i (W u_i) + b over the picture and its
+    K details with sum_i w_i = 1, so that a weight says how much of the answer came from where.
+    """
+
+    def __init__(self, name: str, backbone: Backbone, num_classes: int) -> None:
+        super().__init__(name, backbone)
+        self.image_map = nn.Identity()  # Grad-CAM's handle: the last map, seen by every stream
+        self.pyramid = FeaturePyramid(backbone.map_channels, WIDTH)
+        self.read_picture = _reader(backbone.feature_count)
+        self.read_detail = _reader(4 * WIDTH)
+        self.dropout = nn.Dropout(0.5)
+        self.image_head = nn.Linear(WIDTH, num_classes)
+        self.detail_head = nn.Linear(WIDTH, num_classes)
+        self.attention = GatedAttention(WIDTH, ATTENTION_UNITS)
+        self.relation = nn.Linear(WIDTH, num_classes)
+
+    def forward(self, pictures: Tensor) -> NetworkOutput:
+        """Look at pictures (N, 1, S, S), grey 0 to 255; S a multiple of 64."""
+        maps = self.backbone.last_maps(self.normalise(pictures), count=2)
+        return self.read(maps[0], self.image_map(maps[1]))
+
+    def read(self, fourth: Tensor, last: Tensor) -> NetworkOutput:
+        """Answer from the maps of the last two stages, (N, M/2, S/16, S/16), (N, M, S/32, S/32)."""
+        features = self.backbone.pool(last)  # (N, D)  f
+        fine, scores = self.pyramid(fourth, last)  # (N, W, S/16, S/16); (N, A)
+        grid = SquareGrid.of(fine.shape[-1], fine.device)
+        picks = pick_small_and_large(scores.detach(), grid)  # (N, K)
+        boxes = grid.boxes[picks]  # (N, K, 4)
+        with full_precision(fine):
+            image = self.read_picture(features)  # (N, W)
+            details = self.read_detail(pool_boxes(fine.float(), boxes)).unflatten(0, picks.shape)
+            parts = self.dropout(torch.cat([image[:, None], details], dim=1))  # (N, 1 + K, W)  u
+            weights = self.attention(parts)  # (N, 1 + K)  w
+            return NetworkOutput(
+                logits=self.relation((weights[..., None] * parts).sum(dim=1)),  # (N, C)  z
+                features=features,
+                image_logits=self.image_head(parts[:, 0]),  # (N, C)  z_raw
+                details=DetailOutput(
+                    boxes=boxes,
+                    scores=scores.gather(1, picks),
+                    logits=self.detail_head(parts[:, 1:]),
+                    weights=weights[:, 1:],
+                ),
+            )
+
+    def loss(
+        self, output: NetworkOutput, targets: Tensor, class_weights: Tensor | None = None
+    ) -> Tensor:
+        """CE(z_raw) + CE(z) + mean_k L_k + L_rank; the last trains the scores only."""
+        if output.image_logits is None or output.details is None:
+            raise ValueError(f"{self.name} can only judge its own output, with details")
+        details = output.details
+        return (
+            F.cross_entropy(output.image_logits, targets, class_weights)
+            + F.cross_entropy(output.logits, targets, class_weights)
+            + mean_detail_loss(details.logits, targets, class_weights)
+            + ranking_loss(details.scores, detail_losses(details.logits, targets))
+        )
+
+    @property
+    def cam_layer(self) -> nn.Module:
+        """The backbone's last map."""
+        return self.image_map
+
+
+class GatedAttention(nn.Module):
+    """How much each of several vectors counts, from what it holds."""
+
+    def __init__(self, width: int, units: int) -> None:
+        super().__init__()
+        self.content = nn.Linear(width, units)
+        self.gate = nn.Linear(width, units)
+        self.score = nn.Linear(units, 1)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Weights (N, n) of vectors (N, n, W): 0 to 1, a picture's sum to 1."""
+        hidden = self.content(vectors).tanh() * self.gate(vectors).sigmoid()
+        weights: Tensor = self.score(hidden).squeeze(-1).softmax(dim=1)
+        return weights
+
+
+def pool_boxes(fine: Tensor, boxes: Tensor) -> Tensor:
+    """RoIAlign: boxes (N, K, 4) in picture pixels, each as (N K, 4 W), a mean for each quarter.
+
+    Beyond the picture lie zeros.
+    """
+    samples = crop_boxes(fine, boxes / POOLED_STRIDE_PX, ROI_SAMPLES)
+    return F.adaptive_avg_pool2d(samples, 2).flatten(1)
+
+
+def _reader(length: int) -> nn.Sequential:
+    """From features of any scale to a vector: the CT start's are large, a random net's small."""
+    return nn.Sequential(nn.LayerNorm(length), nn.Linear(length, WIDTH), nn.ReLU())

@@ -1,0 +1,93 @@
+"""A feature pyramid with one score per square, on any picture size: where `drenet-fpn` looks.
+
+Source: Lin et al., "Feature Pyramid Networks for Object Detection", CVPR 2017: lateral 1x1, the
+coarser map doubled and added, 3x3 against aliasing; a coarser level by stride. Squares as in
+DRE-Net's `proposals`, of the same three sides.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from deeppneumonia.models.backbone import full_precision
+from deeppneumonia.models.proposals import PICKS_PER_GROUP, box_overlaps, pick_apart
+
+STRIDES_PX = (16, 32, 64)
+POOLED_STRIDE_PX = STRIDES_PX[0]
+"""Of the finest map, from which details are pooled."""
+
+SIDE_IN_STRIDES = 3
+"""Squares of 48, 96 and 192 px: the first two sizes are small details, the last large ones."""
+
+
+class FeaturePyramid(nn.Module):
+    """Three levels from a backbone's last two maps, and a score for every square on them."""
+
+    def __init__(self, map_channels: int, width: int) -> None:
+        super().__init__()
+        self.lateral4 = nn.Conv2d(map_channels // 2, width, 1)
+        self.lateral5 = nn.Conv2d(map_channels, width, 1)
+        self.smooth4 = nn.Conv2d(width, width, 3, padding=1)
+        self.smooth5 = nn.Conv2d(width, width, 3, padding=1)
+        self.coarser = nn.Conv2d(width, width, 3, stride=2, padding=1)
+        self.scores = nn.ModuleList(nn.Conv2d(width, 1, 1) for _ in STRIDES_PX)
+
+    def forward(self, fourth: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """The finest level (N, W, S/16, S/16), and scores (N, A) level by level, row by row.
+
+        The scores' gradient stops at the levels: the ranking loss teaches the scores alone.
+        """
+        top = self.lateral5(last)
+        level5 = self.smooth5(top).relu()
+        doubled = F.interpolate(top, size=fourth.shape[-2:], mode="nearest")
+        level4 = self.smooth4(self.lateral4(fourth) + doubled).relu()
+        levels = (level4, level5, self.coarser(level5.detach()).relu())
+        with full_precision(level4):  # in bfloat16 many scores would be equal
+            scores = [
+                score(level.detach().float() if number < 2 else level.float()).flatten(1)
+                for number, (score, level) in enumerate(zip(self.scores, levels, strict=True))
+            ]
+        return level4, torch.cat(scores, dim=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SquareGrid:
+    """Every square that is scored, for one picture size."""
+
+    boxes: Tensor
+    """(A, 4): x0, y0, x1, y1 in picture pixels, level by level, row by row."""
+
+    overlaps: Tensor
+    """(A, A) intersection over union."""
+
+    small: int
+    """So many squares are small; the large ones follow."""
+
+    @staticmethod
+    def of(cells: int, device: torch.device) -> "SquareGrid":
+        """The grid of a picture whose finest level has so many cells a side."""
+        boxes = [
+            squares(-(-cells * STRIDES_PX[0] // stride), stride).to(device) for stride in STRIDES_PX
+        ]
+        everything = torch.cat(boxes)
+        return SquareGrid(
+            everything, box_overlaps(everything, everything), len(everything) - len(boxes[-1])
+        )
+
+
+def squares(cells: int, stride_px: int) -> Tensor:
+    """(cells * cells, 4): one square a cell, centred on it, three strides wide."""
+    centres = (torch.arange(cells) + 0.5) * stride_px
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    half = SIDE_IN_STRIDES * stride_px / 2
+    return torch.stack([x - half, y - half, x + half, y + half], dim=-1).reshape(-1, 4)
+
+
+def pick_small_and_large(scores: Tensor, grid: SquareGrid) -> Tensor:
+    """Positions (N, K) of the three best small and the three best large squares, kept apart."""
+    s = grid.small
+    small = pick_apart(scores[:, :s], grid.overlaps[:s, :s], PICKS_PER_GROUP)
+    large = pick_apart(scores[:, s:], grid.overlaps[s:, s:], PICKS_PER_GROUP) + s
+    return torch.cat([small, large], dim=1)

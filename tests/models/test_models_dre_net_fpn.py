@@ -1,0 +1,119 @@
+"""DRE-Net on a feature pyramid: squares and pooling by hand, and what trains what."""
+
+import pytest
+import torch
+
+from deeppneumonia.models import create_model, parameter_count
+from deeppneumonia.models.dre_net_fpn import DreNetFpn, GatedAttention, pool_boxes
+from deeppneumonia.models.feature_pyramid import SquareGrid, pick_small_and_large
+from deeppneumonia.models.losses import detail_losses, mean_detail_loss, ranking_loss
+from deeppneumonia.models.registry import BACKBONES
+
+
+@pytest.fixture
+def network() -> DreNetFpn:
+    """The network on the small backbone, with three classes and fixed weights."""
+    torch.manual_seed(0)
+    return DreNetFpn("drenet-fpn", BACKBONES["resnet18"](3), 3).eval()
+
+
+@pytest.fixture(scope="module")
+def pictures() -> torch.Tensor:
+    """Two smooth pictures (2, 1, 192, 192) that differ from place to place."""
+    coarse = torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(0)) * 255
+    return torch.nn.functional.interpolate(coarse, 192, mode="bilinear").to(torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("position", "box"),
+    [
+        (0, [-16, -16, 32, 32]),  # stride 16, side 48, centre 8
+        (12 * 12 - 1, [160, 160, 208, 208]),
+        (144, [-32, -32, 64, 64]),  # stride 32, side 96, centre 16
+        (144 + 36, [-64, -64, 128, 128]),  # stride 64, side 192, centre 32
+        (144 + 36 + 8, [64, 64, 256, 256]),
+    ],
+)
+def test_squares_by_hand(position: int, box: list[float]) -> None:
+    grid = SquareGrid.of(12, torch.device("cpu"))  # of a 192 px picture
+    assert len(grid.boxes) == 144 + 36 + 9
+    assert grid.small == 144 + 36
+    assert grid.boxes[position].tolist() == box
+
+
+def test_three_small_then_three_large_are_picked_best_first_and_apart() -> None:
+    grid = SquareGrid.of(20, torch.device("cpu"))
+    scores = torch.zeros(1, len(grid.boxes))
+    best = [45, 0, 399]  # corners and an inner square, none touching another
+    scores[0, best] = torch.tensor([3.0, 2.0, 1.5])
+    scores[0, 46] = 2.9  # beside the best, so left out
+    scores[0, grid.small + 24] = 5.0  # higher than any small one, and still in the second group
+    picks = pick_small_and_large(scores, grid)[0].tolist()
+    assert picks[:4] == [*best, grid.small + 24]
+    assert len(set(picks)) == 6
+
+
+def test_pooling_finds_the_mean_of_each_quarter() -> None:
+    # A map whose value is its own position in picture pixels: bilinear samples are exact.
+    x = (torch.arange(20) + 0.5) * 16
+    ramp = torch.stack([x.expand(20, 20), x[:, None].expand(20, 20)])[None]  # (1, 2, 20, 20)
+    box = torch.tensor([[[64.0, 96.0, 160.0, 192.0]]])
+    pooled = pool_boxes(ramp, box).view(2, 2, 2)  # channel, down, across
+    torch.testing.assert_close(pooled[0, 0], torch.tensor([88.0, 136.0]))
+    torch.testing.assert_close(pooled[1, :, 0], torch.tensor([120.0, 168.0]))
+
+
+def test_attention_is_a_share() -> None:
+    torch.manual_seed(0)
+    weights = GatedAttention(8, 4)(torch.randn(5, 7, 8))
+    assert weights.shape == (5, 7)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(5))
+
+
+def test_the_answer_is_the_weighted_sum_of_what_it_was_made_of(
+    network: DreNetFpn, pictures: torch.Tensor
+) -> None:
+    parts: list[torch.Tensor] = []
+    network.attention.register_forward_hook(lambda *call: parts.append(call[1][0]))
+    output = network(pictures)
+    assert output.details is not None
+    assert output.details.weights is not None
+    shares = torch.cat([1 - output.details.weights.sum(1, keepdim=True), output.details.weights], 1)
+    contributions = network.relation(parts[0])  # (N, 1 + K, C), each with the bias
+    torch.testing.assert_close((shares[..., None] * contributions).sum(1), output.logits)
+
+
+def test_a_picture_does_not_depend_on_its_neighbours(
+    network: DreNetFpn, pictures: torch.Tensor
+) -> None:
+    together, alone = network(pictures), network(pictures[1:])
+    torch.testing.assert_close(together.logits[1:], alone.logits, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(together.details.boxes[1:], alone.details.boxes)
+
+
+def test_the_loss_has_four_parts_of_weight_one(network: DreNetFpn, pictures: torch.Tensor) -> None:
+    output, targets = network(pictures), torch.tensor([2, 0])
+    weights = torch.tensor([1.0, 2.0, 3.0])
+    entropy = torch.nn.functional.cross_entropy
+    expected = (
+        entropy(output.image_logits, targets, weights)
+        + entropy(output.logits, targets, weights)
+        + mean_detail_loss(output.details.logits, targets, weights)
+        + ranking_loss(output.details.scores, detail_losses(output.details.logits, targets))
+    )
+    torch.testing.assert_close(network.loss(output, targets, weights), expected)
+
+
+def test_the_ranking_loss_trains_the_scores_alone(
+    network: DreNetFpn, pictures: torch.Tensor
+) -> None:
+    details = network(pictures).details
+    ranking_loss(details.scores, detail_losses(details.logits, torch.tensor([2, 0]))).backward()
+    trained = {name for name, one in network.named_parameters() if one.grad is not None}
+    assert trained
+    assert all(name.startswith(("pyramid.scores", "pyramid.coarser")) for name in trained)
+
+
+def test_it_has_27_million_parameters() -> None:
+    with torch.device("meta"):
+        assert parameter_count(create_model("drenet-fpn", 3)) == 26_900_496
