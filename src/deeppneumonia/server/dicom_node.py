@@ -28,7 +28,7 @@ from deeppneumonia.server.worklist import OPEN, State
 
 logger = logging.getLogger(__name__)
 
-OWNER, SOURCE = "dicom", "c-store"
+OWNER, SOURCE = "dicom-node", "dicom"
 """What a job of the node says of its origin."""
 
 POLL_S = 1.0
@@ -124,6 +124,7 @@ class Node:
                 logger.warning("job %s to %s %s: %s", *_named(delivery), words, error)
             else:
                 self.ledger.sent(delivery, remark)
+                self.services.audit.write(OWNER, "send", delivery.job, delivery.destination)
                 logger.info("job %s sent to %s %s", *_named(delivery), remark)
 
     def _send(self, delivery: Delivery) -> str:

@@ -61,6 +61,10 @@ CONNECTIONS_PER_ASSOCIATION = 2
 """Connections beyond the associations, so that one more is rejected with its reason."""
 
 
+ASSOCIATE_WITHIN_S = 15.0
+"""Time to request an association after connecting; a node that is stopped waits as long."""
+
+
 def prepare_process(spool: Spool) -> None:
     """Settings of pynetdicom that hold for the whole process: images go to files, logs stay mute.
 
@@ -82,7 +86,7 @@ class Listener:
         entity.maximum_pdu_size = OFFERED_PDU_BYTES
         entity.maximum_associations = settings.max_associations
         entity.network_timeout = entity.dimse_timeout = settings.network_timeout_s
-        entity.acse_timeout = settings.network_timeout_s
+        entity.acse_timeout = min(ASSOCIATE_WITHIN_S, settings.network_timeout_s)
         entity.require_called_aet = True
         entity.add_supported_context(VERIFICATION)
         for context in AllStoragePresentationContexts:
@@ -95,15 +99,17 @@ class Listener:
         return int(self._server.server_address[1])
 
     @property
-    def associations(self) -> int:
-        """How many are open."""
+    def connections(self) -> int:
+        """How many are open, associated or not."""
         return len(self._server.active_associations)
 
     def close(self) -> None:
         """Take no more, and end what is open."""
-        for association in self._server.active_associations:
-            association.abort(block=False)
         self._server.shutdown()
+        for association in self._server.active_associations:
+            if association.is_established:
+                association.abort(block=False)
+        self._server.hang_up_on_the_silent()
 
     def admits(self, address: str, ae_title: str | None = None) -> bool:
         """Whether a peer may call from this address; with a title, whether it is that peer's."""
@@ -182,6 +188,7 @@ class _Server(ThreadedAssociationServer):
     """Asks who is there before anything is read, and never waits for anybody's handshake."""
 
     listener: Listener
+    _open: list[Any]
 
     @classmethod
     def listening(cls, listener: Listener, entity: Any) -> "_Server":
@@ -199,7 +206,7 @@ class _Server(ThreadedAssociationServer):
             ],
             request_handler=_Handler,
         )
-        server.listener = listener
+        server.listener, server._open = listener, []
         entity._servers.append(server)
         threading.Thread(target=server.serve_forever, name="dicom-node", daemon=True).start()
         return server
@@ -214,15 +221,25 @@ class _Server(ThreadedAssociationServer):
             )
         return client, address
 
-    def verify_request(self, _request: Any, client_address: Any) -> bool:
+    def hang_up_on_the_silent(self) -> None:
+        """Close connections on which no association was asked for."""
+        for association in self.active_associations:
+            connection = association.dul.socket.socket
+            if not association.is_established and connection is not None:
+                self.shutdown_request(connection)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
         settings = self.listener.settings
         if not self.listener.admits(client_address[0]):
             logger.warning("a connection was closed: its address is nobody's")
             return False
-        limit = CONNECTIONS_PER_ASSOCIATION * settings.max_associations
-        if len(self.active_associations) >= limit:
-            logger.warning("a connection was closed: there are %d already", limit)
+        # A closed socket has no file number. Threads would be the wrong thing to count: the one of
+        # this connection is not there yet, nor may be that of the one before.
+        self._open = [connection for connection in self._open if connection.fileno() >= 0]
+        if len(self._open) >= CONNECTIONS_PER_ASSOCIATION * settings.max_associations:
+            logger.warning("a connection was closed: there are %d already", len(self._open))
             return False
+        self._open.append(request)
         return True
 
 
