@@ -14,7 +14,7 @@ from deeppneumonia.training.final_layer import (
     find_final_layer,
     has_batch_norm,
     head_of,
-    layer_inputs,
+    read_pictures,
     with_head,
     with_statistics_of,
 )
@@ -78,10 +78,12 @@ def test_the_last_layer_of_every_network_is_found_and_gives_its_answer(name: str
     side = 64 if network.takes_any_size else network.input_px
     pictures = np.random.default_rng(1).integers(0, 255, (1, side, side), dtype=np.uint8)
     layer = find_final_layer(network, pictures[0])
-    inputs = layer_inputs(network, layer, pictures)
+    seen = read_pictures(network, layer, pictures)
     with torch.inference_mode():
-        logits = network(torch.from_numpy(pictures[:, None])).logits.numpy()
-    assert head_of(network, layer).logits(inputs) == pytest.approx(logits, rel=1e-4)  # float32
+        answer = network(torch.from_numpy(pictures[:, None]))
+    assert np.allclose(seen.features, answer.features.numpy(), rtol=1e-4)
+    logits = answer.logits.numpy()
+    assert head_of(network, layer).logits(seen.inputs) == pytest.approx(logits, rel=1e-4)  # float32
 
 
 @dataclass

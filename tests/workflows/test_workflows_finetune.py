@@ -1,6 +1,7 @@
 """Few patients of a new hospital: their gain is measured on others, and kept only if there is."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ import torch
 from deeppneumonia.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
 from deeppneumonia.domain import ClassSet
 from deeppneumonia.errors import ManifestError
+from deeppneumonia.inference.outliers import FeatureStatistics, fit_statistics
 from deeppneumonia.models import create_model
 from deeppneumonia.preprocessing import PreprocessConfig
 from deeppneumonia.training.anchored import LinearHead
 from deeppneumonia.workflows.draws import draw_patients
 from deeppneumonia.workflows.finetune import FinetuneConfig, finetune
+from deeppneumonia.workflows.finetune_save import with_hospital_inside
 from deeppneumonia.workflows.finetune_scores import Answered, is_better, is_less_surprised
 from deeppneumonia.workflows.tuning import Slices, Tuned, calibrated_patients, nested_answers, tune
 
@@ -91,6 +94,23 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     save_checkpoint(path, create_model("resnet18", 3), metadata)
     return path
+
+
+def test_patients_of_the_new_hospital_are_not_unlike_any_more() -> None:
+    rng = np.random.default_rng(0)
+    names = [f"p{n}" for n in range(200)]
+    trained, others = rng.normal(size=(2, 200, 48))
+    statistics = fit_statistics(trained, names, others, names)
+    plain = CheckpointMetadata(model="resnet18", classes=CLASSES, preprocessing=PreprocessConfig())
+    old = replace(plain, ood=statistics.to_json())
+    there = (rng.normal(size=(200, 48)) + 5).astype(np.float32)
+    assert all(statistics.distance(row[None]).is_far for row in there)
+    inside = FeatureStatistics.from_json(with_hospital_inside(old, there, np.array(names)) or {})
+    assert sum(inside.distance(row[None]).is_far for row in there) <= 4  # 2 % of 200
+    assert inside.distance(there[:1] + 50).is_far
+    near = with_hospital_inside(old, there - 5, np.array(names)) or {}
+    assert FeatureStatistics.from_json(near).limit >= statistics.limit
+    assert with_hospital_inside(plain, there, np.array(names)) is None
 
 
 def hospital_of_squares(folder: Path, patients: int = 24) -> Path:

@@ -20,8 +20,19 @@ Progress = Callable[[int, int], None]
 N = TypeVar("N", bound=nn.Module)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a network made of n pictures."""
+
+    inputs: NDArray[np.float32]
+    """(n, D): what its last layer was given."""
+
+    features: NDArray[np.float32]
+    """(n, F): the whole picture's pooled features."""
+
+
 @dataclass
-class _Seen:
+class _Watched:
     """What one layer was given and gave in the last forward pass."""
 
     given: Tensor | None = None
@@ -41,7 +52,7 @@ def find_final_layer(network: nn.Module, picture: NDArray[np.uint8]) -> str:
     Raises:
         ConfigError: if the answer is not the plain output of a linear layer.
     """
-    seen = {name: _Seen() for name, m in network.named_modules() if isinstance(m, nn.Linear)}
+    seen = {name: _Watched() for name, m in network.named_modules() if isinstance(m, nn.Linear)}
     hooks = [network.get_submodule(name).register_forward_hook(s.note) for name, s in seen.items()]
     try:
         with torch.inference_mode():
@@ -72,27 +83,35 @@ def with_head(network: nn.Module, layer: str, head: LinearHead) -> None:
         linear.bias.copy_(torch.from_numpy(head.bias))
 
 
-def layer_inputs(
+def read_pictures(
     network: nn.Module,
     layer: str,
     pictures: NDArray[np.uint8],
     progress: Progress | None = None,
-) -> NDArray[np.float32]:
-    """(n, D): what the layer is given for pictures (n, side, side)."""
-    seen = _Seen()
-    hook = network.get_submodule(layer).register_forward_hook(seen.note)
-    found = []
+) -> Seen:
+    """What a network makes of pictures (n, side, side), n of 1 or more, on the way to its answer.
+
+    Args:
+        network: in evaluation mode; gives an object with `features`.
+        layer: name of its last linear layer.
+        pictures: grey levels.
+        progress: called with (pictures done, pictures in all).
+    """
+    watched = _Watched()
+    hook = network.get_submodule(layer).register_forward_hook(watched.note)
+    inputs, features = [], []
     try:
         for start, batch in _batches(pictures, BATCH, network):
             with torch.inference_mode():
-                network(batch)
-            assert seen.given is not None
-            found.append(seen.given.float().cpu().numpy())
+                output = network(batch)
+            assert watched.given is not None
+            inputs.append(watched.given.float().cpu().numpy())
+            features.append(output.features.float().cpu().numpy())
             if progress:
                 progress(min(start + BATCH, len(pictures)), len(pictures))
     finally:
         hook.remove()
-    return np.concatenate(found)
+    return Seen(np.concatenate(inputs), np.concatenate(features))
 
 
 def has_batch_norm(network: nn.Module) -> bool:

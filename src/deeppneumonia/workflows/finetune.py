@@ -8,7 +8,7 @@ nothing; the new checkpoint is written only if it is better there.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppneumonia.checkpoint import Thresholds, save_checkpoint
 from deeppneumonia.datasets import Manifest, read_manifest
 from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.evaluation import choose_confidence_threshold
@@ -28,9 +27,9 @@ from deeppneumonia.training.final_layer import (
     find_final_layer,
     has_batch_norm,
     head_of,
-    with_head,
     with_statistics_of,
 )
+from deeppneumonia.workflows.finetune_save import save_tuned
 from deeppneumonia.workflows.finetune_scores import (
     Answered,
     curve_point,
@@ -47,7 +46,6 @@ from deeppneumonia.workflows.hospital import (
     rows_of_split,
 )
 from deeppneumonia.workflows.releases import open_checkpoint
-from deeppneumonia.workflows.train import commit
 from deeppneumonia.workflows.tuning import (
     Tuned,
     calibrated_patients,
@@ -130,7 +128,8 @@ def _compared(
     before = Tuned(
         head_of(checkpoint.network, reading.layer), checkpoint.metadata.temperature, float("inf")
     )
-    known = new.slices(reading.inputs(new.pictures))
+    seen = reading.look(new.pictures)
+    known = new.slices(seen.inputs)
     tuned = tune(before.head, before.temperature, known, seed=SEED)
     labels, as_it_is = calibrated_patients(before, known)
     answered = Answered(labels, [checkpoint.metadata.classes.labels[c] for c in known.present])
@@ -167,7 +166,9 @@ def _compared(
         path = out / "checkpoint.safetensors"
         result["checkpoint"] = {
             "file": path.name,
-            "sha256": _save(reading, chosen, threshold.threshold, result, path),
+            "sha256": save_tuned(
+                reading, chosen, threshold.threshold, seen.features, known, result, path
+            ),
             "temperature": chosen.temperature,
             "confidence": threshold.threshold,
         }
@@ -187,7 +188,7 @@ def _without_labels(
     network = reading.checkpoint.network
 
     def scored(how: str, make: Callable[[], Network]) -> dict[str, Any]:
-        known = new.slices(reading.inputs(new.pictures, how, make))
+        known = new.slices(reading.look(new.pictures, how, make).inputs)
         return row_of(answered, calibrated_patients(before, known)[1], as_it_is)
 
     rows: dict[str, Any] = {}
@@ -222,7 +223,7 @@ def _with_scale_of(network: Network, old: NDArray[np.uint8], new: NDArray[np.uin
 
 def _forgotten(reading: Reading, before: Tuned, tuned: Tuned, old: Hospital) -> dict[str, Any]:
     """The old hospital's patients by the old head and by the new one."""
-    known = old.slices(reading.inputs(old.pictures))
+    known = old.slices(reading.look(old.pictures).inputs)
     if len(known.present) < 2:
         return {"not_done": "the old hospital's patients have one label, two are needed"}
     labels, then = calibrated_patients(before, known)
@@ -230,34 +231,6 @@ def _forgotten(reading: Reading, before: Tuned, tuned: Tuned, old: Hospital) -> 
     words = reading.checkpoint.metadata.classes.labels
     answered = Answered(labels, [words[c] for c in known.present])
     return {"before": row_of(answered, then, then), "after": row_of(answered, now, then)}
-
-
-def _save(
-    reading: Reading, tuned: Tuned, confidence: float, result: Mapping[str, Any], path: Path
-) -> str:
-    """The new checkpoint, with the old one named in its provenance."""
-    old = reading.checkpoint
-    with_head(old.network, reading.layer, tuned.head)
-    provenance = {
-        **old.metadata.provenance,
-        "finetuned": {
-            "from_sha256": old.sha256,
-            "manifest_sha256": result["manifest_sha256"],
-            "patients": result["patients"],
-            "penalty": result["penalty"] if result["written"] == TUNED else None,
-            "what": result["written"],
-            "version": version("deeppneumonia"),
-            "commit": commit(),
-        },
-    }
-    metadata = replace(
-        old.metadata,
-        temperature=tuned.temperature,
-        thresholds=Thresholds(confidence=confidence, detail=old.metadata.thresholds.detail),
-        provenance=provenance,
-        metrics={**old.metadata.metrics, "finetuned": result["rows"][result["written"]]},
-    )
-    return save_checkpoint(path, old.network, metadata)
 
 
 def _decision(written: str | None, could_be_measured: bool) -> str:

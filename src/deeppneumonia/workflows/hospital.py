@@ -15,7 +15,7 @@ from deeppneumonia.datasets.traces import ROWS_PER_PROCESS
 from deeppneumonia.errors import ManifestError
 from deeppneumonia.files import replacing
 from deeppneumonia.models import Network
-from deeppneumonia.training.final_layer import layer_inputs
+from deeppneumonia.training.final_layer import Seen, read_pictures
 from deeppneumonia.workflows.tuning import Slices
 
 
@@ -43,13 +43,13 @@ class Reading:
     folder: Path
     progress: Progress | None
 
-    def inputs(
+    def look(
         self,
         pictures: NDArray[np.uint8],
         how: str = "as it is",
         make: Callable[[], Network] | None = None,
-    ) -> NDArray[np.float32]:
-        """(n, D), from the folder where the same pictures were read the same way before.
+    ) -> Seen:
+        """What a network makes of pictures; kept in the folder from the first time on.
 
         Args:
             pictures: (n, side, side).
@@ -57,15 +57,15 @@ class Reading:
             make: gives that network; the checkpoint's own when None.
         """
         facts = f"{self.checkpoint.sha256} {self.layer} {how} {pictures.shape}".encode()
-        path = self.folder / f"inputs-{sha256(facts + pictures.tobytes()).hexdigest()[:24]}.npy"
+        path = self.folder / f"seen-{sha256(facts + pictures.tobytes()).hexdigest()[:24]}.npz"
         if path.is_file():
-            known: NDArray[np.float32] = np.load(path, allow_pickle=False)
-            return known
+            with np.load(path, allow_pickle=False) as known:
+                return Seen(known["inputs"], known["features"])
         chosen = self.checkpoint.network if make is None else make()
-        found = layer_inputs(chosen, self.layer, pictures, self.progress)
+        seen = read_pictures(chosen, self.layer, pictures, self.progress)
         with replacing(path) as unfinished, unfinished.open("wb") as file:
-            np.save(file, found)
-        return found
+            np.savez(file, inputs=seen.inputs, features=seen.features)
+        return seen
 
 
 def labelled(manifest: Manifest, checkpoint: Checkpoint) -> Manifest:

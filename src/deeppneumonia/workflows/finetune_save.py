@@ -1,0 +1,84 @@
+"""The checkpoint that fine-tuning leaves: its own head, calibration and idea of who is unlike."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppneumonia.checkpoint import CheckpointMetadata, save_checkpoint
+from deeppneumonia.inference.outliers import ANSWERED
+from deeppneumonia.inference.trust import statistics_of
+from deeppneumonia.training.final_layer import with_head
+from deeppneumonia.workflows.hospital import Reading
+from deeppneumonia.workflows.train import commit
+from deeppneumonia.workflows.tuning import Slices, Tuned
+
+
+def save_tuned(
+    reading: Reading,
+    tuned: Tuned,
+    confidence: float,
+    features: NDArray[np.float32],
+    known: Slices,
+    result: Mapping[str, Any],
+    path: Path,
+) -> str:
+    """Write the new checkpoint, with the old one named in its provenance; returns its sha256.
+
+    Args:
+        reading: knows the old checkpoint and its last layer.
+        tuned: the new head and temperature.
+        confidence: the new threshold, chosen on held-out answers.
+        features: (n, F) of the new hospital's slices.
+        known: the same slices.
+        result: what finetune.json will hold.
+        path: of the new file.
+    """
+    old = reading.checkpoint.metadata
+    with_head(reading.checkpoint.network, reading.layer, tuned.head)
+    told = {
+        "from_sha256": reading.checkpoint.sha256,
+        "manifest_sha256": result["manifest_sha256"],
+        "patients": result["patients"],
+        "what": result["written"],
+        "version": version("deeppneumonia"),
+        "commit": commit(),
+    }
+    metadata = replace(
+        old,
+        temperature=tuned.temperature,
+        thresholds=replace(old.thresholds, confidence=confidence),
+        ood=with_hospital_inside(old, features, known.patients),
+        provenance={**old.provenance, "finetuned": told},
+        metrics={**old.metrics, "finetuned": result["rows"][result["written"]]},
+    )
+    return save_checkpoint(path, reading.checkpoint.network, metadata)
+
+
+def with_hospital_inside(
+    metadata: CheckpointMetadata, features: NDArray[np.float32], patients: NDArray[np.str_]
+) -> Mapping[str, Any] | None:
+    """The old statistics of training patients, whose limit now holds the new hospital's patients.
+
+    A hospital that looks unlike the old one would otherwise get no answer, however well tuned.
+    The limit only grows, by the same rule of split conformal prediction that first set it.
+
+    Args:
+        metadata: of the old checkpoint; where it has no statistics, neither has the new one.
+        features: (n, F) of the new hospital's slices.
+        patients: (n,).
+    """
+    statistics = statistics_of(metadata)
+    if statistics is None:
+        return None
+    distances = sorted(
+        statistics.distance(features[patients == patient]).value for patient in np.unique(patients)
+    )
+    rank = min(ceil(ANSWERED * (len(distances) + 1)), len(distances))
+    limit = max(statistics.limit, distances[rank - 1])
+    return replace(statistics, limit=limit).to_json()
