@@ -23,7 +23,7 @@ from deeppneumonia.models.feature_pyramid import (
 from deeppneumonia.models.losses import detail_losses, mean_detail_loss, ranking_loss
 from deeppneumonia.models.network import DetailOutput, Network, NetworkOutput
 
-WIDTH = 256
+WIDTH = 128
 """Channels of the pyramid, and length of every vector read from it."""
 
 ROI_SAMPLES = 14
