@@ -23,7 +23,7 @@ from deeppneumonia.domain.volume import Volume
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers import study
 from deeppneumonia.readers.gate import Stamp, stamp_of, stamps_of
-from deeppneumonia.readers.limits import UnsafeInputError, current_limits
+from deeppneumonia.readers.limits import VARIABLE, UnsafeInputError, current_limits
 from deeppneumonia.readers.messages import (
     Said,
     error_said,
@@ -94,28 +94,28 @@ def serve(connection: socket.socket) -> None:
     """Answer requests until the other side hangs up; then remove what was unpacked here."""
     sys.setrecursionlimit(RECURSION)
     _bound_once()
-    reader, folder = Reader(), ""
+    reader, folder, allowed_bytes = Reader(), "", 0
     while raw := connection.recv(REQUEST_BYTES):
         request = unpack(raw)
         folder = str(request.get("folder", folder))
         tempfile.tempdir = folder or None
+        allowed_bytes = int(request.get("memory_bytes", allowed_bytes))
         _bound(request)
-        head, body = _answer(reader, request)
+        head, body = _answer(reader, request, allowed_bytes)
         _send(connection, head, body)
     # The other side removes it too, unless it was killed.
     if folder:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _answer(reader: Reader, request: Said) -> tuple[Said, bytes]:
+def _answer(reader: Reader, request: Said, allowed_bytes: int) -> tuple[Said, bytes]:
     """An answer or a typed refusal, whatever happens."""
     try:
         return reader.answer(request)
     except StudyError as error:
         return error_said(error), b""
     except MemoryError:
-        megabytes = request["memory_bytes"] / 1e6 if "memory_bytes" in request else 0
-        return error_said(_too_much_memory(megabytes)), b""
+        return error_said(_too_much_memory(allowed_bytes)), b""
     except RecursionError:
         return error_said(_too_deep()), b""
     except OSError as error:
@@ -124,11 +124,11 @@ def _answer(reader: Reader, request: Said) -> tuple[Said, bytes]:
         return error_said(unforeseen(error)), b""
 
 
-def _too_much_memory(megabytes: float) -> UnsafeInputError:
-    allowed = f" ({megabytes:.0f} MB)" if megabytes else ""
+def _too_much_memory(allowed_bytes: int) -> UnsafeInputError:
     return UnsafeInputError(
-        f"Reading the study would take more memory than is allowed{allowed}: the file is damaged "
-        "or made to do harm; for an honest one raise memory_bytes in DEEPPNEUMONIA_LIMITS."
+        f"Reading the study would take more memory than is allowed ({allowed_bytes / 1e6:.0f} MB): "
+        "the file is damaged or made to do harm; for an honest one raise memory_bytes in "
+        f"{VARIABLE}."
     )
 
 

@@ -56,7 +56,7 @@ class Limits:
     """Further bytes for each byte of the largest file, since a volume file is read whole: packed
     four times, held twice."""
 
-    seconds: float = 4.0
+    seconds: float = 3.0
     """Of processor, for opening a study or decoding a slice; a usual slice takes 0.02."""
 
     files_per_second: float = 50.0

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 from deeppneumonia.errors import DeepPneumoniaError, StudyError
 from deeppneumonia.readers.limits import VARIABLE, UnsafeInputError, current_limits
@@ -132,7 +133,8 @@ class ChildProcess:
         wall_s = current_limits().wall_s(cpu_s)
         with self._lock:
             try:
-                self._connection.send(pack(request))
+                with suppress(BrokenPipeError):  # it has ended; how, is still to be heard
+                    self._connection.send(pack(request))
                 head, descriptor = self._receive(wall_s)
             except OSError as error:
                 self.close()
@@ -169,7 +171,10 @@ class ChildProcess:
         waiting.register(self._connection, select.POLLIN)
         if not waiting.poll(1000 * timeout_s):
             raise TimeoutError
-        raw, descriptors, _, _ = socket.recv_fds(self._connection, HEAD_BYTES, 1)
+        try:
+            raw, descriptors, _, _ = socket.recv_fds(self._connection, HEAD_BYTES, 1)
+        except ConnectionResetError:  # it ended without hearing us; its last words come next
+            raw, descriptors, _, _ = socket.recv_fds(self._connection, HEAD_BYTES, 1)
         return (unpack(raw) if raw else {}), (descriptors[0] if descriptors else None)
 
 
@@ -200,6 +205,12 @@ def _ended(exit_code: object, cpu_s: float) -> StudyError:
         return UnsafeInputError(
             "The process that read the study was stopped by the system, most likely because the "
             "machine has no memory left: close other programs and read the study again."
+        )
+    if exit_code == -signal.SIGABRT:
+        return UnsafeInputError(
+            "A decoder gave up, as it does when a file asks for more memory than is allowed or is "
+            "damaged beyond what it can handle: export the study again; for an honest one raise "
+            f"memory_bytes in {VARIABLE}."
         )
     return UnsafeInputError(
         "The process that read the study crashed (by "

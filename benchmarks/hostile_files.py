@@ -1,0 +1,173 @@
+"""Does any file break the readers? Every attack of tests/readers/hostile, and pydicom's own files.
+
+    python benchmarks/hostile_files.py [--more FOLDER ...] [--out hostile_files.csv]
+
+Each file is read as a study of its own, and its first, middle and last slices are decoded. An
+outcome is typed when it is a volume or a StudyError. Seconds are those of the caller; memory is
+the largest resident size of the reading process, less what it had when it began. Beside each file
+lie a canary and an empty folder for temporary files: both are looked at after each.
+"""
+
+import argparse
+import csv
+import itertools
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pydicom
+
+from deeppneumonia.errors import StudyError
+from deeppneumonia.readers import isolation, process, read_volume
+
+HOSTILE = Path(__file__).parents[1] / "tests" / "readers" / "hostile"
+EVIL = Path("/tmp/evil")
+"""Where many of the archives would like to write."""
+
+LIMIT_S, LIMIT_MB = 5.0, 512.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one file."""
+
+    family: str
+    file: str
+    outcome: str
+    """`read`, the name of the refusal, or `UNTYPED` with the name of the error."""
+
+    seconds: float
+    memory_mb: float
+    touched: bool
+    """Whether anything else on the disk changed."""
+
+
+class WatchedChild(process.ChildProcess):
+    """A child whose memory is looked at every few milliseconds."""
+
+    most_kb = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        about = Path(f"/proc/self/fdinfo/{self._handle}").read_text()
+        pid = about.split("Pid:")[1].split()[0]
+        self._status = Path(f"/proc/{pid}/status")
+        self._first_kb = self._resident_kb()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _resident_kb(self) -> int:
+        return int(self._status.read_text().split("VmHWM:")[1].split()[0])
+
+    def _watch(self) -> None:
+        try:
+            while self._open:
+                grown = self._resident_kb() - self._first_kb
+                WatchedChild.most_kb = max(WatchedChild.most_kb, grown)
+                time.sleep(0.003)
+        except (OSError, IndexError):  # it has ended
+            pass
+
+
+def attacks() -> Iterator[tuple[str, str, bytes]]:
+    """Family, file name and content of every attack."""
+    sys.path.insert(0, str(HOSTILE))
+    import hostile_files as made
+
+    for family in made.FAMILIES:
+        for name, make in family():
+            yield family.__name__, name, make()
+
+
+def found(folders: list[Path]) -> Iterator[tuple[str, str, bytes]]:
+    """The files below some folders."""
+    for folder in folders:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and not file.is_symlink() and file.suffix not in (".py", ".pyc"):
+                yield folder.name, str(file.relative_to(folder)), file.read_bytes()
+
+
+def try_file(family: str, name: str, content: bytes, place: Path) -> Outcome:
+    """Read one file as a user would, in a folder of its own."""
+    (place / "study").mkdir(exist_ok=True)
+    path = place / "study" / Path(name).name
+    path.write_bytes(content)
+    before = tree_of(place)
+    WatchedChild.most_kb = 0
+    start = time.perf_counter()
+    outcome = "read"
+    try:
+        volume = read_volume(path)
+        for index in sorted({0, len(volume) // 2, len(volume) - 1}):
+            volume.slice(index)
+        del volume
+    except StudyError as error:
+        outcome = type(error).__name__
+    except Exception as error:
+        outcome = f"UNTYPED {type(error).__name__}"
+    seconds = time.perf_counter() - start
+    touched = tree_of(place) != before
+    path.unlink()
+    return Outcome(family, name, outcome, seconds, WatchedChild.most_kb / 1024, touched)
+
+
+def tree_of(place: Path) -> dict[str, tuple[int, int]]:
+    """Everything below a folder; files by size and time of change."""
+    elsewhere = {str(EVIL): (0, 0)} if EVIL.exists() else {}
+    return elsewhere | {
+        str(entry): (0, 0) if entry.is_dir() else (entry.stat().st_size, entry.stat().st_mtime_ns)
+        for entry in place.rglob("*")
+    }
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """Markdown, one family a line."""
+    lines = ["| family | files | read | refused | untyped | s, most | MB, most | touched |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    for family in [*dict.fromkeys(one.family for one in outcomes), "all"]:
+        group = [one for one in outcomes if family in (one.family, "all")]
+        read = sum(one.outcome == "read" for one in group)
+        untyped = sum(one.outcome.startswith("UNTYPED") for one in group)
+        lines.append(
+            f"| {family} | {len(group)} | {read} | {len(group) - read - untyped} | {untyped} "
+            f"| {max(one.seconds for one in group):.2f} "
+            f"| {max(one.memory_mb for one in group):.0f} | {sum(one.touched for one in group)} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--more", type=Path, nargs="*", default=[], help="Folders of further files")
+    parser.add_argument("--out", type=Path, help="CSV with a line for each file")
+    options = parser.parse_args()
+    isolation.ChildProcess = WatchedChild  # type: ignore[misc]
+    own = Path(pydicom.__file__).parent / "data"
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "canary").write_text("untouched")
+        (place / "tmp").mkdir()
+        tempfile.tempdir = str(place / "tmp")
+        files = itertools.chain(found([own, *options.more]), attacks())
+        outcomes = [try_file(*file, place) for file in files]
+    print(table(outcomes))
+    print(Counter(one.outcome for one in outcomes).most_common())
+    for one in outcomes:
+        beyond = one.seconds > LIMIT_S or one.memory_mb > LIMIT_MB or one.touched
+        if beyond or one.outcome.startswith(("UNTYPED", "Unforeseen")):
+            print(one)
+    if options.out:
+        with options.out.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(asdict(outcomes[0])))
+            writer.writeheader()
+            writer.writerows(asdict(one) for one in outcomes)
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()
