@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test check lint clean
+.PHONY: help setup demo tables test check lint clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup  ## diagnose three phantom patients, or your own: make demo STUDY=path
 	$(BIN)/python examples/demo.py $(if $(STUDY),--study '$(STUDY)')
+
+tables: setup  ## every table of benchmarks/RESULTS.md again, from the stored answers
+	$(BIN)/python benchmarks/tables.py
 
 check: setup  ## formatting, lint, types
 	$(BIN)/ruff format --check .

@@ -57,7 +57,8 @@ def save_roc_of_all(
         axes.set_xlabel(f"1 − specificity ({others} taken for {class_names[c]})", fontsize=FONT_PT)
         axes.set_ylabel(f"sensitivity ({class_names[c]})", fontsize=FONT_PT)
         unit_square(axes)
-        axes.legend(loc="lower right", fontsize=FONT_PT - 2, frameon=False)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="lower right", fontsize=FONT_PT - 2, frameon=False)
     save_figure(figure, path)
 
 

@@ -206,9 +206,10 @@ def _table_of(path: Path | None) -> dict[str, Any]:
         raise ConfigError(f"{path.name} is not a TOML file: {error}.") from error
     _refuse_unknown(table, KNOWN, "a comparison")
     _refuse_unknown(table.get("external", {}), ("manifests", "labels"), "[external]")
-    if "networks" not in table:
+    networks = table.get("networks")
+    if not isinstance(networks, dict) or not all(isinstance(t, dict) for t in networks.values()):
         raise ConfigError(
-            f"{path.name} names no networks: add a table such as [networks.resnet50]."
+            f"{path.name} has no tables of networks: add one such as [networks.resnet50]."
         )
     return table
 
