@@ -40,7 +40,7 @@ def test_details_and_zoom_count_as_often_as_the_backbone_runs() -> None:
 def test_details_from_the_pyramid_cost_a_tenth_of_a_pass() -> None:
     with FakeTensorMode():
         one_pass = giga_macs(create_model("resnet50", 2), 448)
-        assert 1.05 < giga_macs(create_model("drenet-fpn", 2), 448) / one_pass < 1.15
+        assert 1.02 < giga_macs(create_model("drenet-fpn", 2), 448) / one_pass < 1.15
 
 
 def test_counting_leaves_the_network_as_it_was() -> None:

@@ -114,6 +114,6 @@ def test_the_ranking_loss_trains_the_scores_alone(
     assert all(name.startswith(("pyramid.scores", "pyramid.coarser")) for name in trained)
 
 
-def test_it_has_27_million_parameters() -> None:
+def test_it_has_25_million_parameters() -> None:  # so that half precision fits in 50 MB
     with torch.device("meta"):
-        assert parameter_count(create_model("drenet-fpn", 3)) == 26_900_496
+        assert parameter_count(create_model("drenet-fpn", 3)) == 24_701_584
