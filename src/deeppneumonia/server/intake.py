@@ -86,10 +86,11 @@ def gather(
         id=id, owner=owner, source=source, content=content, size_bytes=size_bytes,
         files=len(files), label="" if services.settings.deidentify else label, wait_s=wait_s,
     )  # fmt: skip
-    if is_new:
-        services.audit.write(owner, "submit", job.id, source)
-    elif job.files != len(files):
+    # A study always has the same id, so that its row is "new" to submit whenever more of it comes.
+    if job.files != len(files):
         services.jobs.extend(id, size_bytes=size_bytes, files=len(files), wait_s=wait_s)
+    elif is_new:
+        services.audit.write(owner, "submit", job.id, source)
     return job
 
 
