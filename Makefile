@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo tables test check lint clean
+.PHONY: help setup demo tables test check lint fuzz clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,10 @@ check: setup  ## formatting, lint, types
 
 test: check  ## every check and every test
 	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+FUZZ_S ?= 60
+fuzz: setup  ## look for files that break the readers, for FUZZ_S seconds; a finding becomes a test
+	$(BIN)/python -W ignore fuzz/fuzz_readers.py -max_total_time=$(FUZZ_S)
 
 clean:  ## remove the environment and everything made
 	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

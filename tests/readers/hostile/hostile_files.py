@@ -322,7 +322,8 @@ def evil_archives() -> Iterator[Attack]:
     names = (
         "../evil", "../../../../../../tmp/evil", "/tmp/evil", "a/../../evil", "C:\\evil",
         "..\\evil", "a\\..\\..\\evil", "~/evil", "a//b", "./a", "a/./b", ".", "..", "/",
-        "//host/evil", "a\0b", "con", "x" * 300, "/".join("d" * 20), "\u202egnp.exe", "a\nb", " ", "-rf",
+        "//host/evil", "a\0b", "con", "x" * 300, "/".join("d" * 20), "\u202egnp.exe", "a\nb", " ",
+        "-rf",
     )  # fmt: skip
     for number, name in enumerate(names):
         yield f"name-{number}.zip", lambda name=name: archive(("1.dcm", slice_()), (name, slice_()))

@@ -98,3 +98,12 @@ def test_test_files_of_pydicom_are_read_or_refused(at, place):
     ]
     for file in files[at::12]:
         outcome_of(file.read_bytes(), file.name, place)
+
+
+def test_what_the_fuzzer_found_stays_found(place):
+    """See `fuzz/fuzz_readers.py`: the first byte of a finding chooses the kind of file."""
+    kinds = ("a.dcm", "a.nii", "a.nii.gz", "a.png", "a.jpg", "a.zip", "a")
+    for finding in sorted((Path(__file__).parent / "regressions").glob("crash-*")):
+        raw = finding.read_bytes()
+        if raw[0] % 8 < len(kinds):
+            outcome_of(raw[1:], kinds[raw[0] % 8], place)
