@@ -22,6 +22,7 @@ from deeppneumonia.models.feature_pyramid import (
 )
 from deeppneumonia.models.losses import detail_losses, mean_detail_loss, ranking_loss
 from deeppneumonia.models.network import DetailOutput, Network, NetworkOutput
+from deeppneumonia.models.proposals import DETAIL_COUNT
 
 WIDTH = 128
 """Channels of the pyramid, and length of every vector read from it."""
@@ -30,6 +31,8 @@ ROI_SAMPLES = 14
 """RoIAlign: points along a side of a detail, bilinear, averaged to a quarter of the detail."""
 
 ATTENTION_UNITS = 64
+
+PAIRS = DETAIL_COUNT * (DETAIL_COUNT - 1) // 2
 
 
 class DreNetFpn(Network):
@@ -83,7 +86,10 @@ class DreNetFpn(Network):
     def loss(
         self, output: NetworkOutput, targets: Tensor, class_weights: Tensor | None = None
     ) -> Tensor:
-        """CE(z_raw) + CE(z) + mean_k L_k + L_rank; the last trains the scores only."""
+        """CE(z_raw) + CE(z) + mean_k L_k + L_rank / pairs; the last trains the scores only.
+
+        DRE-Net sums L_rank over the 15 pairs of details, which drowns the others.
+        """
         if output.image_logits is None or output.details is None:
             raise ValueError(f"{self.name} can only judge its own output, with details")
         details = output.details
@@ -91,7 +97,7 @@ class DreNetFpn(Network):
             F.cross_entropy(output.image_logits, targets, class_weights)
             + F.cross_entropy(output.logits, targets, class_weights)
             + mean_detail_loss(details.logits, targets, class_weights)
-            + ranking_loss(details.scores, detail_losses(details.logits, targets))
+            + ranking_loss(details.scores, detail_losses(details.logits, targets)) / PAIRS
         )
 
     @property

@@ -27,8 +27,11 @@ class FeaturePyramid(nn.Module):
 
     def __init__(self, map_channels: int, width: int) -> None:
         super().__init__()
-        self.lateral4 = nn.Conv2d(map_channels // 2, width, 1)
-        self.lateral5 = nn.Conv2d(map_channels, width, 1)
+        # Group norm: without it the CT start's large features made the loss diverge.
+        self.lateral4 = nn.Sequential(
+            nn.Conv2d(map_channels // 2, width, 1), nn.GroupNorm(8, width)
+        )
+        self.lateral5 = nn.Sequential(nn.Conv2d(map_channels, width, 1), nn.GroupNorm(8, width))
         self.smooth4 = nn.Conv2d(width, width, 3, padding=1)
         self.smooth5 = nn.Conv2d(width, width, 3, padding=1)
         self.coarser = nn.Conv2d(width, width, 3, stride=2, padding=1)
