@@ -306,3 +306,15 @@ def test_an_odd_name_is_not_quoted_in_a_warning(
     write_outputs(refused, (), tmp_path / "out", make_context(read_volume(folder)))
     assert not [str(one.message) for one in recwarn if "SECRET" in str(one.message)]
     assert pydicom.dcmread(tmp_path / "out" / "sr.dcm").PatientName == "SECRET"
+
+
+def test_a_study_that_cannot_be_read_gets_its_refusal_as_dicom(
+    tmp_path: Path, refused: PatientDiagnosis, make_context: Context
+) -> None:
+    folder = write_series(tmp_path / "in")
+    context = replace(make_context(None), about=tuple(sorted(folder.iterdir())))
+    written = write_outputs(refused, (), tmp_path / "out", context)
+    assert [path.name for path in written if path.suffix == ".dcm"] == ["sr.dcm", "report.dcm"]
+    report = pydicom.dcmread(tmp_path / "out" / "sr.dcm")
+    assert (report.StudyInstanceUID, report.PatientID) == ("1.2.826.0.1.99.1", "ID-4711")
+    assert "No slice shows complete lungs" in spoken(report)

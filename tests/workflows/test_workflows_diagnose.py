@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from deeppneumonia.domain import Status
@@ -88,6 +89,23 @@ def test_what_is_no_study_is_refused_with_a_reason_and_no_number(
     diagnosis = diagnoser.diagnose(study)
     assert diagnosis.status is Status.REFUSED
     assert diagnosis.reasons and not diagnosis.probabilities and diagnosis.diagnosis is None
+
+
+def test_a_study_with_a_gap_is_refused_in_its_own_study(
+    diagnoser: Diagnoser, dicom_study: Path, tmp_path: Path
+) -> None:
+    study = tmp_path / "study"
+    shutil.copytree(dicom_study, study)
+    heights = {float(pydicom.dcmread(file).SliceLocation): file for file in study.iterdir()}
+    heights[sorted(heights)[5]].unlink()
+    reading = diagnoser.read(study)
+    assert reading.diagnosis.status is Status.REFUSED and reading.volume is None
+    written = write_reading(reading, diagnoser.checkpoint, tmp_path / "out")
+    assert [file.name for file in written if file.suffix == ".dcm"] == ["sr.dcm", "report.dcm"]
+    source, report = pydicom.dcmread(heights[max(heights)]), pydicom.dcmread(written[-2])
+    assert report.StudyInstanceUID == source.StudyInstanceUID
+    said = " ".join(str(element.value) for element in report.iterall() if element.VR == "UT")
+    assert "slices are missing" in said
 
 
 def test_the_command_line_gives_the_numbers_of_python(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from deeppneumonia.domain import Status, Volume, title_of
 from deeppneumonia.reports.wording import as_percent, capitalised, in_words
@@ -22,6 +23,9 @@ class ReportContext:
 
     volume: Volume | None = None
     """The series that was read; None when the study could not be read."""
+
+    about: tuple[Path, ...] = ()
+    """Without a volume: the DICOM files that a refusal refers to, if they are known."""
 
     detail_level: float | None = None
     """The weight from which the model calls a detail used; None when it states none."""

@@ -224,9 +224,9 @@ class _Server(ThreadedAssociationServer):
     def hang_up_on_the_silent(self) -> None:
         """Close connections on which no association was asked for."""
         for association in self.active_associations:
-            connection = association.dul.socket.socket
-            if not association.is_established and connection is not None:
-                self.shutdown_request(connection)
+            wrapper = association.dul.socket
+            if not association.is_established and wrapper is not None and wrapper.socket:
+                self.shutdown_request(wrapper.socket)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         settings = self.listener.settings

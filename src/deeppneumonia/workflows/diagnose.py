@@ -42,6 +42,7 @@ from deeppneumonia.inference import (
 )
 from deeppneumonia.preprocessing import Examination, InputReport, check_input, examine
 from deeppneumonia.readers import read_volume
+from deeppneumonia.workflows.refusal import longest_ct_series
 from deeppneumonia.workflows.releases import open_checkpoint
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ class Reading:
     key_slices: tuple[KeySlice, ...] = ()
     volume: Volume | None = None
     """The study that was read; None when it could not be. Holds unpacked files alive."""
+
+    about: tuple[Path, ...] = ()
+    """DICOM files that a refusal without a volume is about, so that it can refer to them."""
 
 
 @dataclass(slots=True)
@@ -118,7 +122,8 @@ class Diagnoser:
             with clock.part("read"):
                 volume = read_volume(Path(path), series)
         except InputRefusedError as error:
-            return Reading(self._refusal((str(error),), (), {}, clock))
+            refusal = self._refusal((str(error),), (), {}, clock)
+            return Reading(refusal, about=longest_ct_series(Path(path)))
         return self._read_volume(volume, clock)
 
     def _read_volume(self, volume: Volume, clock: _Clock) -> Reading:

@@ -22,6 +22,7 @@ def write_reading(reading: Reading, checkpoint: Checkpoint, folder: Path) -> tup
         version=version("deeppneumonia"),
         created=datetime.now().astimezone(),
         volume=reading.volume,
+        about=reading.about,
         detail_level=checkpoint.metadata.thresholds.detail,
         trained_on=(*trained_on(checkpoint), *operating_points(checkpoint, reading.diagnosis)),
     )

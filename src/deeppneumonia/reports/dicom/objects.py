@@ -30,7 +30,7 @@ def dicom_objects(
     There are none for a source without UIDs (anonymised too far): nothing can refer to it.
 
     Args:
-        context: with a volume that was read from DICOM.
+        context: with a volume that was read from DICOM, or the files that a refusal is about.
     """
     with warnings.catch_warnings():
         # pydicom and highdicom quote what they find odd, a patient's name included.
@@ -46,15 +46,14 @@ def _objects(
     pdf: bytes,
     context: ReportContext,
 ) -> dict[str, bytes]:
-    assert context.volume is not None
-    source = open_source(context.volume, diagnosis.model, context.version, context.created)
+    source = open_source(context, diagnosis.model)
     if not source.is_identified:
         return {}
     objects = {
         "sr.dcm": structured_report(diagnosis, document, source),
         "report.dcm": encapsulated_pdf(pdf, document, source),
     }
-    shown = document.key_findings
+    shown = document.key_findings if context.volume is not None else ()
     if shown and source.frame_of_reference is not None:
         objects["seg.dcm"] = segmentation(key_slices, source)
     for number, (key, drawing) in enumerate(zip(shown, drawings, strict=True), start=1):

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from deeppneumonia.domain import Box, ModelIdentity, Volume
+from deeppneumonia.reports.document import ReportContext
 
 MANUFACTURER = "DeepPneumonia"
 NEEDED = (
@@ -45,10 +46,18 @@ class Source:
     headers: tuple[Dataset, ...]
     """Without pixels, from feet to head; one only for a multi-frame file."""
 
-    volume: Volume
+    placed: Volume | None
+    """None for a study that could not be read: its refusal speaks of no place."""
+
     model: ModelIdentity
     version: str
     created: datetime
+
+    @property
+    def volume(self) -> Volume:
+        """The volume that an answer speaks of."""
+        assert self.placed is not None
+        return self.placed
 
     @property
     def frame_of_reference(self) -> str | None:
@@ -107,20 +116,24 @@ class Source:
         )
 
 
-def open_source(volume: Volume, model: ModelIdentity, version: str, created: datetime) -> Source:
-    """The headers of a DICOM volume's series, read again from its files.
+def open_source(context: ReportContext, model: ModelIdentity) -> Source:
+    """The headers of a DICOM series, read again from its files.
 
     Args:
-        volume: read from DICOM, so with a series that has files, from feet to head.
+        context: with a volume that was read from DICOM, from feet to head, or with the files that
+            a refusal is about.
     """
-    assert volume.series is not None
-    headers = [
-        pydicom.dcmread(file, stop_before_pixels=True, force=True) for file in volume.series.files
-    ]
+    series = None if context.volume is None else context.volume.series
+    files = context.about if series is None else series.files
+    headers = [pydicom.dcmread(file, stop_before_pixels=True, force=True) for file in files]
     for header in headers:
         _complete(header)
     return Source(
-        headers=tuple(headers), volume=volume, model=model, version=version, created=created
+        headers=tuple(headers),
+        placed=context.volume,
+        model=model,
+        version=context.version,
+        created=context.created,
     )
 
 
