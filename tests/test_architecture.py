@@ -33,7 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datasets": GROUND | {"readers", "preprocessing"},
     "inference": GROUND | {"checkpoint"},
     "workflows": GROUND | WINGS | JOINTS | {"inference"},
-    "cli": GROUND | {"workflows", "reports"},
+    # serve, users and dicom-node are commands: the face beside this one is what they start.
+    "cli": GROUND | {"workflows", "reports", "server"},
     "server": GROUND | {"workflows", "reports"},
     "__init__": GROUND | {"readers", "preprocessing", "workflows"},
     "__main__": {"cli"},
