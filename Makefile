@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo tables test check lint fuzz clean
+.PHONY: help setup demo serve tables test check lint fuzz clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ demo: setup  ## diagnose three phantom patients, or your own: make demo STUDY=pa
 
 tables: setup  ## every table of benchmarks/RESULTS.md again, from the stored answers
 	$(BIN)/python benchmarks/tables.py
+
+serve: setup  ## the online server on this machine, pages and REST
+	$(BIN)/deeppneumonia serve
 
 check: setup  ## formatting, lint, types
 	$(BIN)/ruff format --check .
