@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from deeppneumonia.datasets import Manifest, read_manifest
 from deeppneumonia.datasets.cache import Progress
-from deeppneumonia.evaluation import choose_confidence_threshold
 from deeppneumonia.evaluation.learning_curve import save_learning_curve
+from deeppneumonia.evaluation.patients import over_classes
 from deeppneumonia.files import write_whole
 from deeppneumonia.inference.engines import choose_device
 from deeppneumonia.models import Network
@@ -29,7 +29,7 @@ from deeppneumonia.training.final_layer import (
     head_of,
     with_statistics_of,
 )
-from deeppneumonia.workflows.finetune_save import save_tuned
+from deeppneumonia.workflows.finetune_save import Made, save_tuned
 from deeppneumonia.workflows.finetune_scores import (
     Answered,
     curve_point,
@@ -137,11 +137,12 @@ def _compared(
     rows = {"as it is": row_of(answered, as_it_is, as_it_is)}
     written = None
     if held_out is not None:
-        rows[REFRESHED] = row_of(answered, held_out[1], as_it_is)
-        rows[TUNED] = row_of(answered, held_out[0], as_it_is)
-        if is_better(answered, *held_out):
+        of_tuned, of_refreshed = (over_classes(one, known.present) for one in held_out)
+        rows[REFRESHED] = row_of(answered, of_refreshed, as_it_is)
+        rows[TUNED] = row_of(answered, of_tuned, as_it_is)
+        if is_better(answered, of_tuned, of_refreshed):
             written = TUNED
-        elif is_less_surprised(answered, held_out[1], as_it_is):
+        elif is_less_surprised(answered, of_refreshed, as_it_is):
             written = REFRESHED
     rows |= _without_labels(reading, before, new, old, answered, as_it_is)
     points = [curve_point(before, known, n, seed=SEED) for n in sizes]
@@ -161,16 +162,16 @@ def _compared(
         "version": version("deeppneumonia"),
     }  # fmt: skip
     if written and held_out is not None:
-        chosen = tuned if written == TUNED else refreshed(before, known)
-        threshold = choose_confidence_threshold(labels, held_out[0 if written == TUNED else 1])
         path = out / "checkpoint.safetensors"
+        made = Made(
+            tuned if written == TUNED else refreshed(before, known),
+            held_out[0 if written == TUNED else 1],
+            seen.features,
+            known,
+        )
         result["checkpoint"] = {
             "file": path.name,
-            "sha256": save_tuned(
-                reading, chosen, threshold.threshold, seen.features, known, result, path
-            ),
-            "temperature": chosen.temperature,
-            "confidence": threshold.threshold,
+            "sha256": save_tuned(reading, made, result, path),
         }
     drawn = [point for point in points if point.get("gain")]
     if drawn:

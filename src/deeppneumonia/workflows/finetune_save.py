@@ -1,7 +1,7 @@
 """The checkpoint that fine-tuning leaves: its own head, calibration and idea of who is unlike."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from math import ceil
 from pathlib import Path
@@ -11,36 +11,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.checkpoint import CheckpointMetadata, save_checkpoint
+from deeppneumonia.evaluation import choose_confidence_threshold
+from deeppneumonia.evaluation.patients import label_of_patients
 from deeppneumonia.inference.outliers import ANSWERED
 from deeppneumonia.inference.trust import statistics_of
 from deeppneumonia.training.final_layer import with_head
+from deeppneumonia.workflows.calibration import operating_levels
 from deeppneumonia.workflows.hospital import Reading
 from deeppneumonia.workflows.train import commit
 from deeppneumonia.workflows.tuning import Slices, Tuned
 
 
-def save_tuned(
-    reading: Reading,
-    tuned: Tuned,
-    confidence: float,
-    features: NDArray[np.float32],
-    known: Slices,
-    result: Mapping[str, Any],
-    path: Path,
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What fine-tuning came to, and on whom."""
+
+    tuned: Tuned
+    held_out: NDArray[np.float64]
+    """(P, C): calibrated answers for each patient by a head that never saw that patient."""
+
+    features: NDArray[np.float32]
+    """(n, F) of the new hospital's slices."""
+
+    known: Slices
+    """The same slices."""
+
+
+def save_tuned(reading: Reading, made: Made, result: Mapping[str, Any], path: Path) -> str:
     """Write the new checkpoint, with the old one named in its provenance; returns its sha256.
 
-    Args:
-        reading: knows the old checkpoint and its last layer.
-        tuned: the new head and temperature.
-        confidence: the new threshold, chosen on held-out answers.
-        features: (n, F) of the new hospital's slices.
-        known: the same slices.
-        result: what finetune.json will hold.
-        path: of the new file.
+    Thresholds are chosen on the held-out answers.
     """
-    old = reading.checkpoint.metadata
-    with_head(reading.checkpoint.network, reading.layer, tuned.head)
+    old, known = reading.checkpoint.metadata, made.known
+    with_head(reading.checkpoint.network, reading.layer, made.tuned.head)
+    _, labels, _ = label_of_patients(known.labels, known.patients.tolist())
+    chosen = choose_confidence_threshold(labels, made.held_out)
     told = {
         "from_sha256": reading.checkpoint.sha256,
         "manifest_sha256": result["manifest_sha256"],
@@ -49,13 +54,23 @@ def save_tuned(
         "version": version("deeppneumonia"),
         "commit": commit(),
     }
+    validation = {
+        "patients": len(labels),
+        "answered": chosen.answered,
+        "accuracy_of_answered": chosen.accuracy,
+    }
+    row = result["rows"][result["written"]]
     metadata = replace(
         old,
-        temperature=tuned.temperature,
-        thresholds=replace(old.thresholds, confidence=confidence),
-        ood=with_hospital_inside(old, features, known.patients),
+        temperature=made.tuned.temperature,
+        thresholds=replace(
+            old.thresholds,
+            confidence=chosen.threshold,
+            operating_points=operating_levels(labels, made.held_out),
+        ),
+        ood=with_hospital_inside(old, made.features, known.patients),
         provenance={**old.provenance, "finetuned": told},
-        metrics={**old.metrics, "finetuned": result["rows"][result["written"]]},
+        metrics={**old.metrics, "validation": validation, "finetuned": row},
     )
     return save_checkpoint(path, reading.checkpoint.network, metadata)
 

@@ -11,6 +11,7 @@ from deeppneumonia.evaluation import Interval, auc_difference, score_with_interv
 from deeppneumonia.evaluation.bootstrap import interval, patient_draws
 from deeppneumonia.evaluation.learning_curve import mean_auc, mean_auc_gain
 from deeppneumonia.evaluation.metrics import patient_auc
+from deeppneumonia.evaluation.patients import over_classes
 from deeppneumonia.workflows.draws import LEAST_TESTED, draw_patients
 from deeppneumonia.workflows.tuning import (
     Slices,
@@ -103,7 +104,7 @@ def curve_point(before: Tuned, known: Slices, count: int, *, seed: int) -> dict[
         tuned = tune(before.head, before.temperature, known.only(drawn.known), seed=seed)
         rest = known.only(drawn.tested)
         for answers, model in ((old, before), (new, tuned)):
-            answers.append(_placed(answers_of(model, rest, known.present), patients))
+            answers.append(_placed(*answers_of(model, rest), known.present, patients))
         tested.append(len(set(rest.patients.tolist())))
     if not new:
         return {
@@ -124,11 +125,12 @@ def curve_point(before: Tuned, known: Slices, count: int, *, seed: int) -> dict[
     }
 
 
-def _placed(answers: tuple[tuple[str, ...], Floats], patients: Sequence[str]) -> Floats:
-    """(P, classes) in the order of all patients; NaN for those who were not asked."""
-    found, probabilities = answers
-    placed = np.full((len(patients), probabilities.shape[1]), np.nan)
-    placed[np.searchsorted(patients, found)] = probabilities
+def _placed(
+    found: Sequence[str], answers: Floats, present: Sequence[int], patients: Sequence[str]
+) -> Floats:
+    """(P, present) in the order of all patients; NaN for those who were not asked."""
+    placed = np.full((len(patients), len(present)), np.nan)
+    placed[np.searchsorted(patients, found)] = over_classes(answers, present)
     return placed
 
 

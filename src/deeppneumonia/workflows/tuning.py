@@ -4,7 +4,6 @@ Everything here works on the cached inputs of the last layer; a fit takes a frac
 Patients that are tested choose nothing: neither the penalty nor the temperature.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,13 +108,13 @@ def nested_answers(
     """Patients of each fold by a head, and by a temperature of the old head, that never saw them.
 
     Returns:
-        (P, present) twice, calibrated, in the order of `by_patient`: tuned, and the old head with
-        its temperature refreshed; None with too few groups.
+        (P, C) twice, calibrated, in the order of `by_patient`: tuned, and the old head with its
+        temperature refreshed; None with too few groups.
     """
     folds = min(FOLDS, fewest_groups(known))
     if folds < 2:
         return None
-    tuned, refreshed = (np.full((len(known.labels), len(known.present)), np.nan) for _ in "ab")
+    tuned, refreshed = (np.full((len(known.labels), len(old.bias)), np.nan) for _ in "ab")
     for fitted, held_out in patient_folds(known.labels, known.groups.tolist(), folds, seed):
         rows = np.isin(np.arange(len(known.labels)), fitted)
         part = known.only(rows)
@@ -125,17 +124,14 @@ def nested_answers(
         here = known.only(~rows)
         again = fit_temperature(*by_patient(part, old.probabilities(part.inputs)))
         for found, head, t in ((tuned, new.head, new.temperature), (refreshed, old, again)):
-            found[held_out] = _spread(here, head, t, known.present)
+            found[held_out] = _spread(here, Tuned(head, t, 0.0))
     return by_patient_of(known, tuned), by_patient_of(known, refreshed)
 
 
-def answers_of(
-    tuned: Tuned, held_out: Slices, present: Sequence[int]
-) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """The patients of some slices and their calibrated probabilities (P, present)."""
-    probabilities = over_classes(tuned.head.probabilities(held_out.inputs), present)
-    positions = np.searchsorted(list(present), held_out.labels)
-    table = aggregate_by_patient(positions, probabilities, held_out.patients.tolist())
+def answers_of(tuned: Tuned, asked: Slices) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """The patients of some slices, and their calibrated probabilities (P, C)."""
+    probabilities = tuned.head.probabilities(asked.inputs)
+    table = aggregate_by_patient(asked.labels, probabilities, asked.patients.tolist())
     return table.patients, calibrate(table.probabilities, tuned.temperature)
 
 
@@ -159,9 +155,8 @@ def by_patient(known: Slices, probabilities: NDArray[np.float64]) -> tuple[
 
 
 def by_patient_of(known: Slices, answers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(P, present) of answers that are the same for all slices of a patient."""
-    positions = np.searchsorted(known.present, known.labels)
-    return aggregate_by_patient(positions, answers, known.patients.tolist()).probabilities
+    """(P, C) of answers (n, C) that are the same for all slices of a patient."""
+    return aggregate_by_patient(known.labels, answers, known.patients.tolist()).probabilities
 
 
 def log_loss(known: Slices, probabilities: NDArray[np.float64]) -> float:
@@ -193,10 +188,8 @@ def _fit(old: LinearHead, known: Slices, penalty: float) -> LinearHead:
     )
 
 
-def _spread(
-    here: Slices, head: LinearHead, temperature: float, present: Sequence[int]
-) -> NDArray[np.float64]:
-    """(n, present): each slice with its patient's calibrated answer."""
-    patients, answers = answers_of(Tuned(head, temperature, 0.0), here, present)
+def _spread(here: Slices, tuned: Tuned) -> NDArray[np.float64]:
+    """(n, C): each slice with its patient's calibrated answer."""
+    patients, answers = answers_of(tuned, here)
     place = {patient: row for row, patient in enumerate(patients)}
     return answers[[place[patient] for patient in here.patients.tolist()]]
