@@ -154,10 +154,11 @@ def fit_statistics(
         patients={"fitted": len(groups), "limit": len(_groups(held_out_patients))},
     )
     squared = _per_patient(found, held_out, held_out_patients)
-    distances = np.sort(np.sqrt(squared / np.median(squared)))
+    typical = max(float(np.median(squared)), floor)
+    distances = np.sort(np.sqrt(squared / typical))
     # Split conformal: a further patient of this kind lies within with at least this probability.
     rank = min(ceil(ANSWERED * (len(distances) + 1)), len(distances))
-    return replace(found, typical=float(np.median(squared)), limit=float(distances[rank - 1]))
+    return replace(found, typical=typical, limit=float(distances[rank - 1]))
 
 
 def _per_patient(
