@@ -16,6 +16,9 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import UID, EnhancedCTImageStorage, HTJ2KLossless
 from ramp_ct import SLICES, chest, save
 
+BASELINE = gdcm.TransferSyntax.JPEGBaselineProcess1
+LOSSLESS_14 = gdcm.TransferSyntax.JPEGLosslessProcess14
+LOSSLESS_SV1 = gdcm.TransferSyntax.JPEGLosslessProcess14_1
 HTJ2K_FRAMES = Path(__file__).parent / "htj2k.zip"
 """The slices of `chest()`, packed once with OpenJPH 0.9, the only free encoder, which is no wheel:
 `ojph_compress -i 00.pgm -o 00.j2c -reversible true -num_decomps 3`."""

@@ -9,6 +9,7 @@ import encodings_of_ct as encode
 import numpy as np
 from pydicom import uid
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from ramp_ct import ORIGIN, chest, ct_slice, save, with_tags
 
 from deeppneumonia import readers
@@ -125,6 +126,23 @@ def _fewer_groups_than_frames() -> list[Dataset]:
     return [whole]
 
 
+def _two_time_points() -> list[Dataset]:
+    """Perfusion: each place twice in one Enhanced image, the second time denser."""
+    later = with_tags(chest(intercept=-1064), RescaleIntercept=-1024)
+    return [encode.enhanced([*chest(), *later])]
+
+
+def _of_no_decoder() -> list[Dataset]:
+    """JPEG Extended with 12 bits, for which only a decoder under the GPL exists."""
+    slices = chest()
+    for dataset in slices:
+        dataset.PixelData = encapsulate([b"\xff\xd8\xff\xc1" + bytes(100) + b"\xff\xd9"])
+        dataset["PixelData"].is_undefined_length = True
+        dataset.BitsStored, dataset.HighBit = 12, 11
+        dataset.file_meta.TransferSyntaxUID = uid.JPEGExtended12Bit
+    return slices
+
+
 def _cut_short() -> list[Dataset]:
     slices = chest()
     for dataset in slices:
@@ -228,6 +246,13 @@ REFUSABLE = (
         "damaged header",
     ),
     Refusable("pixels cut short", _of(_cut_short), StudyError, "pixel data .* damaged"),
+    Refusable(
+        "Enhanced, two time points",
+        _of(_two_time_points),
+        readers.MixedSeriesError,
+        "Two different slices lie in the same place",
+    ),
+    Refusable("no decoder", _of(_of_no_decoder), StudyError, "JPEG Extended"),
     Refusable("12 bits allocated", _tagged(BitsAllocated=12), StudyError, "12 bits a pixel"),
     Refusable("negative slope", _tagged(RescaleSlope=-1), readers.MissingRescaleError, "Slope -1"),
 )
