@@ -104,3 +104,24 @@ def test_metadata_that_make_no_sense_are_refused(text: str, tmp_path: Path) -> N
     save_file({"x": torch.zeros(1)}, path, metadata={"deeppneumonia": text})
     with pytest.raises(CheckpointError):
         read_metadata(path)
+
+
+@pytest.mark.parametrize("where", ["weights", "threshold"])
+def test_a_damaged_copy_is_refused_by_its_own_hash(where: str, saved: Path, tmp_path: Path) -> None:
+    raw = bytearray(saved.read_bytes())
+    at = raw.index(b"confidence") + 16 if where == "threshold" else len(raw) - 5000
+    raw[at] ^= 1  # 0.6 becomes 0.7, or one weight another
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(raw)
+    read_metadata(damaged)  # still makes sense
+    with pytest.raises(CheckpointError, match="its sha256 differs"):
+        load_checkpoint(damaged)
+
+
+def test_a_file_cut_short_anywhere_is_refused(saved: Path, tmp_path: Path) -> None:
+    raw = saved.read_bytes()
+    for size in (0, 1, 7, 8, 9, 1000, len(raw) // 2, len(raw) - 1):
+        short = tmp_path / "short.safetensors"
+        short.write_bytes(raw[:size])
+        with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+            load_checkpoint(short)

@@ -1,5 +1,6 @@
 """One safetensors file that holds a network and everything that is needed to use it right."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,7 @@ from deeppneumonia.preprocessing import PreprocessConfig
 
 FORMAT = "deeppneumonia-checkpoint-1"
 METADATA_KEY = "deeppneumonia"
+SHA256_KEY = "deeppneumonia_sha256"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,7 @@ class Checkpoint:
 def save_checkpoint(path: Path, network: Network, metadata: CheckpointMetadata) -> str:
     """Write one file, under a temporary name first; weights in half precision.
 
+    The file holds a sha256 of its own content, by which a damaged copy is known wherever it lies.
     Matrices and kernels are stored as float16; one-dimensional tensors (biases, batch-norm
     statistics), whose range is wide and whose size is nothing, stay float32.
 
@@ -115,8 +118,10 @@ def save_checkpoint(path: Path, network: Network, metadata: CheckpointMetadata) 
         .contiguous()
         for name, tensor in network.state_dict().items()
     }
+    text = _to_json(metadata)
+    words = {METADATA_KEY: text, SHA256_KEY: _content_sha256(text, tensors)}
     with replacing(path) as unfinished:
-        save_file(tensors, unfinished, metadata={METADATA_KEY: _to_json(metadata)})
+        save_file(tensors, unfinished, metadata=words)
     return sha256_of(path)
 
 
@@ -142,6 +147,7 @@ def load_checkpoint(path: Path, *, expected_sha256: str | None = None) -> Checkp
             f"the file is damaged or not the one that was released. Install it again."
         )
     metadata, tensors = _read(path)
+    _check_content(path, tensors)
     network = _network_of(metadata, path.name)
     try:
         network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
@@ -178,6 +184,28 @@ def _read(path: Path) -> tuple[CheckpointMetadata, dict[str, torch.Tensor]]:
     metadata, names = _open(path)
     with safe_open(path, framework="pt") as file:
         return metadata, {name: file.get_tensor(name) for name in names}
+
+
+def _check_content(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """CheckpointError unless the content has the sha256 that was stored with it, if one was."""
+    with safe_open(path, framework="pt") as file:
+        words = file.metadata()
+    stored = words.get(SHA256_KEY)
+    if stored is not None and stored != _content_sha256(words[METADATA_KEY], tensors):
+        raise CheckpointError(
+            f"The content of {path.name} is not what was saved (its sha256 differs): the file is "
+            f"damaged. Copy, install or train it again."
+        )
+
+
+def _content_sha256(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Of the metadata and of every tensor with its name, type and shape."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _open(path: Path) -> tuple[CheckpointMetadata, list[str]]:

@@ -66,5 +66,11 @@ def main() -> None:
             f"({error.strerror or error}): check its folder, your permissions and the free space."
         )
         sys.exit(1)
+    except MemoryError:
+        show_error(
+            "This machine has not enough free memory for the work: close other programs, or run it "
+            "on a machine with more."
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

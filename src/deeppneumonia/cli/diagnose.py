@@ -49,8 +49,11 @@ def diagnose(
 
     Example: deeppneumonia diagnose ct_folder --out report
     """
-    from deeppneumonia.reports import to_json
+    from deeppneumonia.reports import check_output, to_json
     from deeppneumonia.workflows.diagnose import Diagnoser  # loads torch: only when needed
+
+    if out is not None:
+        check_output(out)
 
     diagnoser = Diagnoser.load(checkpoint, device=device)
     results = []

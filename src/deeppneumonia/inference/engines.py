@@ -1,5 +1,6 @@
 """What runs a network: pictures in, numbers out, the same numbers whichever engine it is."""
 
+import logging
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from deeppneumonia.checkpoint import Checkpoint
-from deeppneumonia.errors import ConfigError
+from deeppneumonia.errors import ConfigError, DeepPneumoniaError
+
+logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 
@@ -33,6 +36,16 @@ class EngineOutput:
     """(n, K): each detail's share of the answer; None where the network does not tell."""
 
 
+class NoMemoryError(DeepPneumoniaError):
+    """The machine or the GPU has not enough memory for a single picture."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is not enough free memory to ask the network about a single picture: close "
+            "other programs, or use --device cpu where a GPU is short of memory."
+        )
+
+
 class Engine(Protocol):
     """Anything that can run a network."""
 
@@ -51,12 +64,14 @@ class TorchEngine:
         self.batch = batch
 
     def run(self, pictures: NDArray[np.uint8]) -> EngineOutput:
-        parts = [
-            self._run_batch(pictures[start : start + self.batch])
-            for start in range(0, len(pictures), self.batch)
-        ]
-        if not parts:
+        if not len(pictures):
             return self._empty()
+        parts = []
+        done = 0
+        while done < len(pictures):
+            part = self._as_many_as_fit(pictures[done:])
+            parts.append(part)
+            done += len(part.probabilities)
         weights = [part.detail_weights for part in parts if part.detail_weights is not None]
         return EngineOutput(
             probabilities=np.concatenate([part.probabilities for part in parts]),
@@ -65,6 +80,25 @@ class TorchEngine:
             detail_probabilities=np.concatenate([part.detail_probabilities for part in parts]),
             detail_weights=np.concatenate(weights) if weights else None,
         )
+
+    def _as_many_as_fit(self, pictures: NDArray[np.uint8]) -> EngineOutput:
+        """The first pictures, `batch` of them; from now on fewer where memory does not suffice.
+
+        Raises:
+            NoMemoryError: not even one picture fits.
+        """
+        while True:
+            try:
+                return self._run_batch(pictures[: self.batch])
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if self.batch == 1:
+                    raise NoMemoryError from error
+            self.batch //= 2  # outside of `except`, whose traceback holds what did not fit
+            logger.warning(
+                "not enough memory: the network is asked about %d pictures at a time", self.batch
+            )
 
     @torch.inference_mode()
     def _run_batch(self, pictures: NDArray[np.uint8]) -> EngineOutput:
@@ -93,6 +127,13 @@ class TorchEngine:
             boxes=np.zeros((0, 0, 4), np.float32),
             detail_probabilities=np.zeros((0, 0, self.classes), np.float32),
         )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Torch has a class for it on a GPU, and only words for it on a CPU."""
+    words = ("allocate memory", "not enough memory", "out of memory")
+    is_named = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return is_named or any(word in str(error) for word in words)
 
 
 def choose_device(name: str) -> torch.device:

@@ -5,7 +5,7 @@ from deeppneumonia.reports.document import DISCLAIMER, ReportContext, ReportDocu
 from deeppneumonia.reports.figures import draw_key_slice, to_png
 from deeppneumonia.reports.html import render_html
 from deeppneumonia.reports.json import to_json
-from deeppneumonia.reports.outputs import OutputError, write_outputs
+from deeppneumonia.reports.outputs import OutputError, check_output, write_outputs
 from deeppneumonia.reports.pdf import render_pdf
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "OutputError",
     "ReportContext",
     "ReportDocument",
+    "check_output",
     "compose",
     "draw_key_slice",
     "render_html",

@@ -1,13 +1,13 @@
 """All files of one answer, put into a folder whole: a crash leaves none of them half-written."""
 
 import json
-import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from deeppneumonia.domain import KeySlice, PatientDiagnosis, SourceKind, Volume
 from deeppneumonia.errors import DeepPneumoniaError
+from deeppneumonia.files import write_together
 from deeppneumonia.reports.composition import compose
 from deeppneumonia.reports.document import ReportContext
 from deeppneumonia.reports.figures import draw_key_slice, to_png
@@ -35,7 +35,8 @@ def write_outputs(
     """Write `result.json report.html report.pdf key_*.png` and, for DICOM input, `*.dcm`.
 
     Everything is made first, written into a hidden folder beside its place, and then renamed
-    file by file, `result.json` last. Files of an earlier answer are replaced or removed.
+    file by file, `result.json` last: where that file is, all of its answer is. Files of an earlier
+    answer are replaced or removed.
 
     Args:
         diagnosis: the answer to the study.
@@ -51,12 +52,27 @@ def write_outputs(
     """
     files = _contents(diagnosis, key_slices, context)
     try:
-        return _put(files, out_dir)
+        write_together(out_dir, files, stale=OWN_NAMES)
     except OSError as error:
-        raise OutputError(
-            f"The result cannot be written to {out_dir} ({error.strerror or error}): free some "
-            f"space or choose another folder with --out, one that you may write to."
-        ) from error
+        raise _not_written(out_dir, error) from error
+    return tuple(out_dir / name for name in files)
+
+
+def check_output(out_dir: Path) -> None:
+    """OutputError now, and not after minutes of work, where `write_outputs` could not write."""
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out_dir):
+            pass
+    except OSError as error:
+        raise _not_written(out_dir, error) from error
+
+
+def _not_written(out_dir: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"The result cannot be written to {out_dir} ({error.strerror or error}): free some "
+        f"space or choose another folder with --out, one that you may write to."
+    )
 
 
 def _contents(
@@ -76,7 +92,7 @@ def _contents(
         "report.pdf": pdf,
     }
     files |= {f"key_{number}.png": png for number, png in enumerate(pictures, start=1)}
-    if not _is_dicom(context.volume):
+    if not _is_dicom(context.volume) and not context.about:
         return files
     from deeppneumonia.reports.dicom import dicom_objects  # highdicom: half a second, if needed
 
@@ -87,18 +103,3 @@ def _is_dicom(volume: Volume | None) -> bool:
     if volume is None or volume.study is None or volume.series is None:
         return False
     return volume.study.kind is SourceKind.DICOM and bool(volume.series.files)
-
-
-def _put(files: Mapping[str, bytes], out_dir: Path) -> tuple[Path, ...]:
-    out_dir.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=out_dir))
-    try:
-        for name, content in files.items():
-            (unfinished / name).write_bytes(content)
-        for name in reversed(list(files)):
-            (unfinished / name).replace(out_dir / name)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    for name in OWN_NAMES - files.keys():
-        (out_dir / name).unlink(missing_ok=True)
-    return tuple(out_dir / name for name in files)

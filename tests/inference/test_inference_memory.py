@@ -1,0 +1,49 @@
+"""Where memory runs out, the network is asked about fewer pictures at a time; the log says so."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import logging, resource, sys
+import numpy as np, torch
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+torch.manual_seed(0)
+torch.set_num_threads(1)
+from pathlib import Path
+from deeppneumonia.checkpoint import Checkpoint, CheckpointMetadata
+from deeppneumonia.domain import ClassSet
+from deeppneumonia.inference import TorchEngine
+from deeppneumonia.models import create_model
+from deeppneumonia.preprocessing import PreprocessConfig
+metadata = CheckpointMetadata(
+    model="resnet18", classes=ClassSet(("a", "b")), preprocessing=PreprocessConfig()
+)
+engine = TorchEngine(
+    Checkpoint(create_model("resnet18", 2).eval(), metadata, "0" * 64), device="cpu", batch=8
+)
+pictures = np.random.default_rng(0).integers(0, 256, (8, 512, 512), np.uint8)
+alone = np.concatenate([engine.run(pictures[k : k + 1]).probabilities for k in range(8)])
+used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_DATA, (used + int(sys.argv[1]) * 2**20,) * 2)
+try:
+    output = engine.run(pictures)
+except Exception as error:
+    print(type(error).__name__)
+else:
+    print(engine.batch, bool(np.allclose(output.probabilities, alone, atol=1e-5)))
+"""
+
+
+@pytest.mark.parametrize(("megabytes", "said"), [(190, "True"), (4, "NoMemoryError")])
+def test_too_little_memory_means_fewer_pictures_at_a_time(megabytes: int, said: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(megabytes)], capture_output=True, text=True
+    )
+    lines = ran.stdout.splitlines()
+    assert lines and lines[0] == (
+        "not enough memory: the network is asked about 4 pictures at a time"
+    ), ran.stderr
+    assert lines[-1].endswith(said), lines
+    assert said != "True" or int(lines[-1].split()[0]) < 8
