@@ -6,7 +6,7 @@ from importlib.metadata import version
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from deeppneumonia.server import api, health
+from deeppneumonia.server import api, health, login, stow
 from deeppneumonia.server.database import DatabaseAwayError
 from deeppneumonia.server.guard import Guard
 from deeppneumonia.server.intake import QueueFullError
@@ -35,6 +35,8 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     )
     app.state.services = services or Services.open(settings)
     app.include_router(api.router)
+    app.include_router(login.router)
+    app.include_router(stow.router)
     app.include_router(health.router)
     app.add_middleware(Guard, settings=settings)
     for error, status in _STATUS_OF.items():

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 COMMAND = (sys.executable, "-m", "deeppneumonia.server.worker")
 HOUR_S = 3600.0
 STOP_S = 30.0
+SOON_S = 0.2
 
 
 class Supervisor:
@@ -55,15 +56,15 @@ class Supervisor:
             self.stop()
 
     def _keep_one(self) -> None:
-        wait_s = 0.5
+        wait_s = SOON_S
         while not self._stopping.is_set():
-            began = time.monotonic()
-            self._run_one()
-            # A worker that cannot even start is not tried in a tight circle.
-            wait_s = 0.5 if time.monotonic() - began > 30 else min(wait_s * 2, 30)
+            code = self._run_one()
+            # Killed from outside: again at once. One that cannot even start waits ever longer.
+            wait_s = SOON_S if code <= 0 else min(wait_s * 2, 30)
             self._stopping.wait(wait_s)
 
-    def _run_one(self) -> None:
+    def _run_one(self) -> int:
+        """A worker from start to end; returns its exit code, negative when a signal ended it."""
         process = subprocess.Popen(self.command, stdin=subprocess.PIPE, text=True)
         assert process.stdin is not None
         name = name_of(process.pid)
@@ -78,6 +79,7 @@ class Supervisor:
         if process.returncode:
             logger.warning("a worker ended with code %d", process.returncode)
         patiently(lambda: self._forget(name))
+        return process.returncode
 
     def _forget(self, name: str) -> None:
         self.services.jobs.worker_is_gone(name)

@@ -113,7 +113,9 @@ class Worker:
                 claim, status=outcome.status, diagnosis=outcome.diagnosis, result=result
             )
         )
-        if not is_ours:  # cancelled, deleted or given to another worker meanwhile
+        if is_ours:
+            storage.remove_older_results(claim.id, claim.fence)
+        else:  # cancelled, deleted or given to another worker meanwhile
             shutil.rmtree(storage.result(claim.id, result), ignore_errors=True)
         logger.info("job %s: %s in %.1f s", claim.id, outcome.status, time.monotonic() - start)
 
@@ -171,7 +173,8 @@ def _began(pid: int) -> str:
 
 def serve_jobs(make_work: Callable[[Settings], Work]) -> None:
     """A worker process from beginning to end: settings from standard input, then jobs."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("deeppneumonia").setLevel(logging.INFO)  # other libraries may name people
     settings = Settings.from_json(sys.stdin.readline())
     os.nice(5)  # pages answer first
     worker = Worker(Services.open(settings), make_work(settings))
