@@ -1,6 +1,7 @@
 """`deeppneumonia serve`: the online server on this machine, ready in seconds, without network."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from deeppneumonia.server.settings import Settings
 
 DATABASE_VARIABLE = "DEEPPNEUMONIA_DATABASE"
+NEEDED = ("fastapi", "prometheus_client", "python_multipart", "sqlalchemy", "uvicorn")
 
 DataFolder = Annotated[
     Path | None, typer.Option(help="Folder of studies and results (in DEEPPNEUMONIA_HOME).")
@@ -62,13 +64,12 @@ def read_settings(config: Path | None, data: Path | None) -> "Settings":
     Raises:
         ConfigError: a setting that does not exist, or the extra [serve] is not installed.
     """
-    try:
-        import deeppneumonia.server.services  # noqa: F401
-    except ModuleNotFoundError as error:
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
         raise ConfigError(
-            f"The server needs {error.name}, which is not installed: "
+            f"The server needs {', '.join(missing)}, which is not installed: "
             "pip install 'deeppneumonia[serve]'."
-        ) from error
+        )
     from deeppneumonia.server.settings import Settings
 
     settings = Settings() if config is None else Settings.from_toml(config)

@@ -8,17 +8,11 @@ from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from deeppneumonia.server import intake
+from deeppneumonia.server.access import HasServices, SomeBody, handled_job, require, visible_job
 from deeppneumonia.server.accounts import Right
 from deeppneumonia.server.guard import REPORT_CSP
 from deeppneumonia.server.schemas import AuditEntry, StudyList, StudyView, problems
-from deeppneumonia.server.services import (
-    HasServices,
-    Services,
-    SomeBody,
-    handled_job,
-    require,
-    visible_job,
-)
+from deeppneumonia.server.services import Services
 from deeppneumonia.server.storage import ID_PATTERN
 from deeppneumonia.server.upload import receive
 from deeppneumonia.server.worklist import Job, State

@@ -1,14 +1,13 @@
 """What every request passes before any route: known host, same origin, not too often."""
 
 import ipaddress
-import time
-from collections import OrderedDict
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deeppneumonia.server.rate_limit import RateLimit
 from deeppneumonia.server.settings import Settings
 
 CSP = (
@@ -19,25 +18,6 @@ REPORT_CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sand
 """For report.html alone: its style sheet stands in the file; it has no script and may run none."""
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-REMEMBERED = 10_000
-
-
-class RateLimit:
-    """A bucket of permits for each key, refilled steadily."""
-
-    def __init__(self, per_minute: int) -> None:
-        self.per_minute = per_minute
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def wait_s(self, key: str) -> float:
-        """Take a permit; 0 when there was one, else the seconds until the next."""
-        now = time.monotonic()
-        level, since = self._buckets.pop(key, (float(self.per_minute), now))
-        level = min(self.per_minute, level + (now - since) * self.per_minute / 60)
-        self._buckets[key] = (max(level - 1, 0) if level >= 1 else level, now)
-        while len(self._buckets) > REMEMBERED:
-            self._buckets.popitem(last=False)
-        return 0.0 if level >= 1 else (1 - level) * 60 / self.per_minute
 
 
 class Guard:

@@ -5,11 +5,12 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from sqlalchemy import func, select
 
+from deeppneumonia.server.access import HasServices, SomeBody, require
 from deeppneumonia.server.accounts import Right
 from deeppneumonia.server.database import DatabaseAwayError
 from deeppneumonia.server.schema import WORKERS
 from deeppneumonia.server.schemas import Readiness, problems
-from deeppneumonia.server.services import HasServices, Services, SomeBody, require
+from deeppneumonia.server.services import Services
 
 router = APIRouter(tags=["health"])
 

@@ -3,8 +3,9 @@
 from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 
+from deeppneumonia.server.access import SESSION_COOKIE, HasServices, SomeBody
 from deeppneumonia.server.schemas import problems
-from deeppneumonia.server.services import SESSION_COOKIE, HasServices, Services, SomeBody
+from deeppneumonia.server.services import Services
 
 router = APIRouter(prefix="/api/v1", tags=["account"], responses=problems(429, 503))
 

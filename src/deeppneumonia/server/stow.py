@@ -12,9 +12,9 @@ from pydicom.filereader import read_file_meta_info
 from starlette.concurrency import run_in_threadpool
 
 from deeppneumonia.server import intake
+from deeppneumonia.server.access import HasServices, SomeBody, require
 from deeppneumonia.server.accounts import Right
 from deeppneumonia.server.schemas import problems
-from deeppneumonia.server.services import HasServices, SomeBody, require
 from deeppneumonia.server.storage import Piece
 from deeppneumonia.server.upload import receive
 
