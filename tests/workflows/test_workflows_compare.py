@@ -17,13 +17,12 @@ import pytest
 from typer.testing import CliRunner
 
 from deeppneumonia.cli import app
-from deeppneumonia.errors import ConfigError, ManifestError, TrainingError
+from deeppneumonia.errors import ConfigError, TrainingError
 from deeppneumonia.evaluation import patient_auc
 from deeppneumonia.phantoms import Form, write_cohort
 from deeppneumonia.workflows.compare import compare
 from deeppneumonia.workflows.comparison_plan import (
     ComparisonPlan,
-    external_manifest,
     joined_manifest,
     read_plan,
 )
@@ -268,42 +267,3 @@ def test_the_command_takes_many_names_after_models(data: Path, tmp_path: Path) -
     assert isinstance(ran.exception, ConfigError)
     assert "'renset50'; did you mean 'resnet50'" in str(ran.exception)
     assert not (tmp_path / "out").exists(), "all names are looked at before anything is written"
-
-
-def test_a_manifest_and_names_are_enough(cohort: Path) -> None:
-    plan = read_plan(None, manifests=[cohort / "manifest.csv"], models=["vgg16", "drenet"])
-    assert plan.classes.labels == ("covid", "bacterial", "healthy")
-    assert plan.names == ["vgg16", "drenet"]
-    assert (plan.folds, plan.repeats) == (5, 1)
-    assert plan.contenders[0].recipe.training.epochs == 120, "the published training"
-
-
-def test_external_patients_may_be_in_no_fold(data: Path) -> None:
-    plan = plan_of(data, external=[data / "phantoms" / "manifest.csv"])
-    with pytest.raises(ManifestError, match=r"12 patients of .* in the folds too"):
-        external_manifest(plan, plan.external[0], joined_manifest(plan))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("colour = 1", "unknown entries colour"),
-        ("[networks]\nresnet18 = 1", r"has no tables of networks"),
-        ("[networks.resnet18]\nlearning_rate = 1", "unknown entries learning_rate in"),
-        ("[networks.resnet18.training]\nepoks = 1", "resnet18: .*epoks"),
-        ("[networks.resnet18]\nstart = 'none.pth'", "no file none.pth"),
-        ("folds = 2\n[networks.resnet18]", "folds is 2, it must be 3 or more"),
-        ("folds = '5'\n[networks.resnet18]", "folds is '5'"),
-        ("repeats = 0\n[networks.resnet18]", "repeats is 0"),
-        ("[networks.six-statistics]\nmodel = 'resnet18'", "cannot be a network's name"),
-        ("[networks.'a/b']\nmodel = 'resnet18'", "cannot be a network's name"),
-        ("[external]\nlabel = 1\n[networks.resnet18]", r"unknown entries label in \[external\]"),
-        ("[", "not a TOML file"),
-    ],
-)
-def test_a_recipe_with_a_mistake_is_refused_by_name(
-    text: str, message: str, cohort: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "c.toml").write_text(text)
-    with pytest.raises(ConfigError, match=message):
-        read_plan(tmp_path / "c.toml", data=tmp_path, manifests=[cohort / "manifest.csv"])

@@ -71,7 +71,8 @@ def train_recipe(
         device: auto, cpu, cuda or cuda:N.
         progress: called with (rows preprocessed, rows in all).
         quiet: show no bar for the steps of training.
-        divided: rows below `data` with their splits, instead of those that the recipe names.
+        divided: rows below `data` with their splits, instead of those that the recipe names. Such
+            a checkpoint is there to be compared: it learns nothing of strange studies.
 
     Raises:
         ManifestError, WeightsError, ConfigError: if something that was named cannot be used.
@@ -103,8 +104,10 @@ def train_recipe(
     )
     save_checkpoint(path, network, _with_history(plain, manifest, recipe, started, result))
     shipped = load_checkpoint(path)  # calibrated as it will be used, in half precision
-    fitted = replace(shipped, metadata=calibrated(shipped, cache, device))
-    sha256 = save_checkpoint(path, shipped.network, with_statistics(fitted, cache, device))
+    metadata = calibrated(shipped, cache, device)
+    if divided is None:
+        metadata = with_statistics(replace(shipped, metadata=metadata), cache, device)
+    sha256 = save_checkpoint(path, shipped.network, metadata)
     return Trained(path, sha256, result.best_epoch, result.best_auc, patients_by_part(manifest))
 
 
