@@ -50,10 +50,10 @@ def diagnose(
     Example: deeppneumonia diagnose ct_folder --out report
     """
     from deeppneumonia.reports import check_output, to_json
-    from deeppneumonia.workflows.diagnose import Diagnoser  # loads torch: only when needed
 
     if out is not None:
-        check_output(out)
+        check_output(out)  # before what takes time
+    from deeppneumonia.workflows.diagnose import Diagnoser  # loads torch: only when needed
 
     diagnoser = Diagnoser.load(checkpoint, device=device)
     results = []

@@ -41,7 +41,7 @@ from deeppneumonia.inference import (
     statistics_of,
 )
 from deeppneumonia.preprocessing import Examination, InputReport, check_input, examine
-from deeppneumonia.readers import read_volume
+from deeppneumonia.readers import prepare_to_read, read_volume
 from deeppneumonia.workflows.refusal import longest_ct_series
 from deeppneumonia.workflows.releases import open_checkpoint
 
@@ -104,6 +104,7 @@ class Diagnoser:
             CheckpointError: if there is no such checkpoint, or it is damaged.
             ConfigError: if the device does not exist.
         """
+        prepare_to_read()  # starts while the checkpoint is being loaded
         return cls(open_checkpoint(name_or_path), device=device)
 
     def diagnose(self, path: str | Path, *, series: str | None = None) -> PatientDiagnosis:

@@ -13,7 +13,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from deeppneumonia.domain import Box, ModelIdentity, Volume
+from deeppneumonia.errors import StudyError
 from deeppneumonia.reports.document import ReportContext
+
+LONGEST_VALUE = 65536
+"""Bytes of a header's value; names and numbers have a hundred."""
 
 MANUFACTURER = "DeepPneumonia"
 NEEDED = (
@@ -37,6 +41,16 @@ PATIENT_GROUP = 0x0010
 
 PATIENT_SEXES = ("", "M", "F", "O")
 """PS3.3 C.7.1.1."""
+
+
+class SourceChangedError(StudyError):
+    """The files of a study are not those of the study that was read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The files of the study changed while it was being diagnosed and now hold another "
+            "series: nothing was written; diagnose it again."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +136,20 @@ def open_source(context: ReportContext, model: ModelIdentity) -> Source:
     Args:
         context: with a volume that was read from DICOM, from feet to head, or with the files that
             a refusal is about.
+
+    Raises:
+        SourceChangedError: the files belong to another series than the one that was read.
     """
     series = None if context.volume is None else context.volume.series
     files = context.about if series is None else series.files
-    headers = [pydicom.dcmread(file, stop_before_pixels=True, force=True) for file in files]
+    # What is longer than any header's value is passed over, not loaded: it may be a bomb.
+    headers = [
+        pydicom.dcmread(file, stop_before_pixels=True, force=True, defer_size=LONGEST_VALUE)
+        for file in files
+    ]
     for header in headers:
+        if context.volume is not None:
+            _check_same(header, context.volume)
         _complete(header)
     return Source(
         headers=tuple(headers),
@@ -135,6 +158,14 @@ def open_source(context: ReportContext, model: ModelIdentity) -> Source:
         version=context.version,
         created=context.created,
     )
+
+
+def _check_same(header: Dataset, volume: Volume) -> None:
+    """An answer must never be filed under a patient whose files came after it was found."""
+    assert volume.study is not None and volume.series is not None
+    found = [str(header.get(name, "")) for name in ("StudyInstanceUID", "SeriesInstanceUID")]
+    if found != [volume.study.uid, volume.series.uid]:
+        raise SourceChangedError
 
 
 def _complete(header: Dataset) -> None:
