@@ -204,7 +204,26 @@ def entries_of(class_name: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("block", in_language("toml"), ids=str)
+def configures_the_server(block: Block) -> bool:
+    return block.language == "toml" and not {"server", "dicom_node"}.isdisjoint(
+        tomllib.loads(block.text)
+    )
+
+
+@pytest.mark.parametrize("block", [one for one in BLOCKS if configures_the_server(one)], ids=str)
+def test_every_toml_block_of_the_server_is_a_configuration(block: Block, tmp_path: Path) -> None:
+    pytest.importorskip("sqlalchemy", reason="the extra [serve] is not installed")
+    from deeppneumonia.server.dicom_settings import NodeSettings
+    from deeppneumonia.server.settings import Settings
+
+    (tmp_path / "config.toml").write_text(block.text)
+    Settings.from_toml(tmp_path / "config.toml")
+    NodeSettings.from_toml(tmp_path / "config.toml")
+
+
+@pytest.mark.parametrize(
+    "block", [one for one in in_language("toml") if not configures_the_server(one)], ids=str
+)
 def test_every_toml_block_is_part_of_a_recipe(block: Block) -> None:
     table = tomllib.loads(block.text)
     assert set(table) <= set(entries_of("Recipe"))

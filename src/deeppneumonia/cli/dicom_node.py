@@ -20,8 +20,6 @@ def dicom_node(
         typer.Option(
             help="TOML with a table \\[dicom_node] (peers, destinations, TLS), and the \\[server] "
             "table that `serve` is started with.",
-            exists=True,
-            dir_okay=False,
         ),
     ] = None,
     data: Annotated[

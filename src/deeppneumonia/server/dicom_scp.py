@@ -26,6 +26,7 @@ from pydicom.uid import (
 from pynetdicom import AE, AllStoragePresentationContexts, _config, evt
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from deeppneumonia.errors import ConfigError
 from deeppneumonia.server.dicom_limits import OFFERED_PDU_BYTES, BoundedReader
 from deeppneumonia.server.dicom_settings import NodeSettings, Tls
 from deeppneumonia.server.dicom_spool import Spool, UnfitObjectError
@@ -77,7 +78,11 @@ def prepare_process(spool: Spool) -> None:
 
 
 class Listener:
-    """A storage SCP that is listening from its making until it is closed."""
+    """A storage SCP that is listening from its making until it is closed.
+
+    Raises:
+        ConfigError: the port is taken, or the certificates cannot be used.
+    """
 
     def __init__(self, settings: NodeSettings, spool: Spool) -> None:
         self.settings = settings
@@ -194,18 +199,26 @@ class _Server(ThreadedAssociationServer):
     def listening(cls, listener: Listener, entity: Any) -> "_Server":
         """A server in a thread of its own."""
         settings = listener.settings
-        server = cls(
-            entity,
-            (settings.host, settings.port),
-            settings.ae_title,
-            entity.supported_contexts,
-            ssl_context=None if settings.tls is None else server_context(settings.tls),
-            evt_handlers=[
-                (evt.EVT_REQUESTED, listener.on_requested),
-                (evt.EVT_C_STORE, listener.on_store),
-            ],
-            request_handler=_Handler,
-        )
+        context = None if settings.tls is None else server_context(settings.tls)
+        handlers: list[Any] = [
+            (evt.EVT_REQUESTED, listener.on_requested),
+            (evt.EVT_C_STORE, listener.on_store),
+        ]
+        try:
+            server = cls(
+                entity,
+                (settings.host, settings.port),
+                settings.ae_title,
+                entity.supported_contexts,
+                ssl_context=context,
+                evt_handlers=handlers,
+                request_handler=_Handler,
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"The node cannot listen on {settings.host}:{settings.port} ({error.strerror}): "
+                "stop what listens there, or choose another port."
+            ) from error
         server.listener, server._open = listener, []
         entity._servers.append(server)
         threading.Thread(target=server.serve_forever, name="dicom-node", daemon=True).start()
@@ -244,11 +257,21 @@ class _Server(ThreadedAssociationServer):
 
 
 def server_context(tls: Tls) -> ssl.SSLContext:
-    """For incoming connections: TLS 1.2 or newer; with a CA, peers have to be vouched for."""
+    """For incoming connections: TLS 1.2 or newer; with a CA, peers have to be vouched for.
+
+    Raises:
+        ConfigError: a certificate or key cannot be read, or they do not belong together.
+    """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(tls.certificate, tls.key)
-    if tls.ca:
-        context.load_verify_locations(tls.ca)
-        context.verify_mode = ssl.CERT_REQUIRED
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+        if tls.ca:
+            context.load_verify_locations(tls.ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:
+        raise ConfigError(
+            "The certificate, key or CA of [dicom_node.tls] cannot be used "
+            f"({error.strerror or type(error).__name__}): give PEM files that belong together."
+        ) from error
     return context

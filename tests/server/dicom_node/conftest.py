@@ -2,6 +2,8 @@
 
 import importlib.util
 import logging
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,3 +62,24 @@ def listen(spool: Spool) -> Iterator[Callable[..., Listener]]:
     yield make
     for listener in made:
         listener.close()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CA, and two certificates that it vouches for."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("tls")
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    openssl("req", "-x509", *new, "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.pem")
+    for name in ("node", "peer"):
+        openssl(
+            "req", "-x509", *new, "-subj", f"/CN={name}", "-keyout", f"{name}.key",
+            "-out", f"{name}.pem", "-CA", "ca.pem", "-CAkey", "ca.key",
+            "-addext", "subjectAltName=IP:127.0.0.1",
+        )  # fmt: skip
+    return folder

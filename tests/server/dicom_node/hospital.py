@@ -6,6 +6,7 @@ The reader stands where the network stands in a worker; all else is the real thi
 import http.server
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -39,6 +40,9 @@ from deeppneumonia.server.worker import Outcome, Worker
 
 TITLE = "DEEPPNEUMONIA"
 PLANTED_NAME, PLANTED_ID = "Plantagenet^Aliénor", "PLANTED-4711"
+PLANTED_NUMBER = "PLANTED-AND-TOO-LONG"
+"""Longer than the standard allows, of which pydicom warns by quoting it."""
+
 SIDE, SLICES = 32, 6
 PATIENCE_S = 60.0
 """How long a test waits for what happens in another process; the machine may be busy."""
@@ -54,7 +58,7 @@ def ct_image(number: int, study: str, series: str, **changes: object) -> Dataset
     image.PatientName, image.PatientID = PLANTED_NAME, PLANTED_ID
     image.PatientBirthDate, image.PatientSex = "19500101", "F"
     image.StudyDate, image.StudyTime, image.StudyID = "20250228", "101500", "7"
-    image.AccessionNumber, image.ReferringPhysicianName = "A1", "Referrer^Planted"
+    image.AccessionNumber, image.ReferringPhysicianName = PLANTED_NUMBER, "Referrer^Planted"
     image.SeriesNumber, image.InstanceNumber = 3, SLICES - number
     image.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     image.ImagePositionPatient = [-60.0, -60.0, -100.0 + 5 * number]
@@ -109,7 +113,9 @@ def store(port: int, images: list[Dataset], **how: Any) -> list[int]:
 class Pacs:
     """Takes objects by C-STORE, or refuses them as long as it is told to."""
 
-    def __init__(self, port: int = 0, classes: list[str] | None = None) -> None:
+    def __init__(
+        self, port: int = 0, classes: list[str] | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.objects: list[Dataset] = []
         self.refusing = False
         entity = AE(ae_title="PACS")
@@ -121,7 +127,10 @@ class Pacs:
         ]:
             entity.add_supported_context(uid)  # fmt: skip
         self._server = entity.start_server(
-            ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._take)]
+            ("127.0.0.1", port),
+            block=False,
+            ssl_context=tls,
+            evt_handlers=[(evt.EVT_C_STORE, self._take)],
         )
         self.port = int(self._server.server_address[1])
 
@@ -140,7 +149,7 @@ class Pacs:
 class DicomWeb:
     """Takes store transactions over HTTP."""
 
-    def __init__(self, status: int = 200) -> None:
+    def __init__(self, status: int = 200, answer: bytes = b"", elsewhere: str = "") -> None:
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
         owner = self
@@ -150,8 +159,11 @@ class DicomWeb:
                 owner.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
                 owner.headers.append(dict(self.headers) | {"path": self.path})
                 self.send_response(status)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(answer)))
+                if elsewhere:
+                    self.send_header("Location", elsewhere)
                 self.end_headers()
+                self.wfile.write(answer)
 
             def log_message(self, *_: object) -> None:
                 """Keep the tests' output clean."""

@@ -1,10 +1,8 @@
 """Who may associate with the node, and what it does with what is sent."""
 
-import shutil
 import socket
 import ssl
 import struct
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +11,10 @@ from types import ModuleType
 import pydicom
 import pytest
 
+from deeppneumonia.errors import ConfigError
 from deeppneumonia.server.dicom_limits import MAX_PDU_BYTES
 from deeppneumonia.server.dicom_scp import Listener
-from deeppneumonia.server.dicom_settings import Peer, Tls
+from deeppneumonia.server.dicom_settings import NodeSettings, Peer, Tls
 from deeppneumonia.server.dicom_spool import Spool
 
 Listen = Callable[..., Listener]
@@ -197,27 +196,6 @@ def test_the_largest_pdu_holds_a_request_for_everything() -> None:
     assert MAX_PDU_BYTES > 128 * (64 + 60 * (64 + 4) + 12)
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CA, and two certificates that it vouches for."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
-    folder = tmp_path_factory.mktemp("tls")
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    openssl("req", "-x509", *new, "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.pem")
-    for name in ("node", "peer"):
-        openssl(
-            "req", "-x509", *new, "-subj", f"/CN={name}", "-keyout", f"{name}.key",
-            "-out", f"{name}.pem", "-CA", "ca.pem", "-CAkey", "ca.key",
-            "-addext", "subjectAltName=IP:127.0.0.1",
-        )  # fmt: skip
-    return folder
-
-
 def test_tls_wants_a_certificate_that_the_ca_vouches_for(
     listen: Listen, hospital: ModuleType, certificates: Path
 ) -> None:
@@ -240,3 +218,14 @@ def test_tls_wants_a_certificate_that_the_ca_vouches_for(
     known.release()
     assert not hospital.associate(listener.port).is_established  # no TLS at all
     silent.close()
+
+
+def test_a_port_that_is_taken_is_named(listen: Listen, spool: Spool) -> None:
+    port = listen().port
+    with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{port}"):
+        Listener(NodeSettings(port=port), spool)
+
+
+def test_certificates_that_are_not_there_are_named(listen: Listen) -> None:
+    with pytest.raises(ConfigError, match=r"\[dicom_node.tls\] cannot be used"):
+        listen(tls=Tls(certificate="nowhere.pem", key="nowhere.key"))

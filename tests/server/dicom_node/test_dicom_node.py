@@ -81,7 +81,13 @@ def test_a_study_comes_back_with_its_answer_and_names_nobody(
     said = node.everything_it_says()
     assert "sent to pacs" in said and "images for job" in said
     planted = [hospital.PLANTED_NAME, *hospital.PLANTED_NAME.split("^"), hospital.PLANTED_ID]
-    planted += ["Referrer", "19500101", study[0].StudyInstanceUID, study[0].SOPInstanceUID]
+    planted += [
+        hospital.PLANTED_NUMBER,
+        "Referrer",
+        "19500101",
+        study[0].StudyInstanceUID,
+        study[0].SOPInstanceUID,
+    ]
     for word in planted:
         assert word not in said
     with node.services() as services:

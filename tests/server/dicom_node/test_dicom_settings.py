@@ -1,0 +1,64 @@
+"""A configuration is checked before anything listens."""
+
+from pathlib import Path
+
+import pytest
+
+from deeppneumonia.errors import ConfigError
+from deeppneumonia.server.dicom_node import Node
+from deeppneumonia.server.dicom_settings import NodeSettings, Peer
+from deeppneumonia.server.settings import Settings
+
+WRONG = {
+    "[dicom_node]\nhost = '0.0.0.0'": "for everybody: name who may send",
+    "[dicom_node]\nquite_s = 3": "no setting called 'quite_s'",
+    "[dicom_node]\nport = 'high'": "port is 'high', where another type is expected",
+    "[dicom_node]\nport = true": "port is True, where another type is expected",
+    "[dicom_node]\nae_title = 'A TITLE THAT IS TOO LONG'": "1 to 16 plain characters",
+    "[dicom_node.peers]\nae_title = 'A'": "written as [[dicom_node.peers]]",
+    "[[dicom_node.peers]]\nae_title = 'A'": "peers lacks address",
+    "[[dicom_node.peers]]\nae_title = 'A'\naddress = 'pacs'": "an IP address or network",
+    "[[dicom_node.destinations]]\nname = 'x'\nhost = 'pacs'": "1 to 16 plain characters, not ''",
+    "[[dicom_node.destinations]]\nname = 'x'\nkind = 'ftp'": "'x' is incomplete",
+    "[[dicom_node.destinations]]\nname = 'x'\nkind = 'stow'\nurl = 'file:///etc'": "'x' is incomp",
+    "[[dicom_node.destinations]]\nname='x'\nkind='stow'\nurl='http://a'\n" * 2: "the same name",
+    "[dicom_node": "cannot be read as TOML",
+}
+
+
+@pytest.mark.parametrize(("text", "says"), WRONG.items(), ids=list(WRONG.values()))
+def test_a_wrong_configuration_is_refused_by_name(text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        NodeSettings.from_toml(tmp_path / "node.toml")
+    assert says in str(refused.value)
+
+
+def test_a_configuration_is_read_as_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_text(
+        "[server]\ndata = 'x'\n[dicom_node]\nport = 104\nquiet_s = 5\n"
+        "[[dicom_node.peers]]\nae_title = 'PACS'\naddress = '10.1.2.0/24'\n"
+        "[dicom_node.tls]\ncertificate = 'a'\nkey = 'b'\n"
+    )
+    node = NodeSettings.from_toml(tmp_path / "node.toml")
+    assert (node.port, node.quiet_s, node.ae_title) == (104, 5, "DEEPPNEUMONIA")
+    assert node.peers == (Peer(ae_title="PACS", address="10.1.2.0/24"),)
+    assert node.tls is not None and node.tls.ca == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "fits"),
+    [("10.1.2.3", True), ("::ffff:10.1.2.3", True), ("10.1.3.3", False), ("fe80::1%eth0", False)],
+)
+def test_a_network_takes_its_own_addresses(address: str, fits: bool) -> None:
+    assert Peer(ae_title="PACS", address="10.1.2.0/24").is_at(address) is fits
+
+
+def test_results_without_names_are_not_sent_to_an_archive(tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_text(
+        "[[dicom_node.destinations]]\nname = 'x'\nkind = 'stow'\nurl = 'http://127.0.0.1/s'\n"
+    )
+    node = NodeSettings.from_toml(tmp_path / "node.toml")
+    with pytest.raises(ConfigError, match="cannot go back to the patients"):
+        Node(Settings(data=str(tmp_path), deidentify=True), node)
+    assert not (tmp_path / "dicom-node").exists()
