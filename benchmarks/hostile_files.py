@@ -3,9 +3,9 @@
     python benchmarks/hostile_files.py [--more FOLDER ...] [--out hostile_files.csv]
 
 Each file is read as a study of its own, and its first, middle and last slices are decoded. An
-outcome is typed when it is a volume or a StudyError. Seconds are those of the caller; memory is
-the largest resident size of the reading process, less what it had when it began. Beside each file
-lie a canary and an empty folder for temporary files: both are looked at after each.
+outcome is typed when it is a volume or a StudyError. Seconds are those of the caller, CPU seconds
+those of the reading process; memory is its largest resident size, less what it had when it began.
+Beside each file lie a canary and an empty folder for temporary files, looked at after each.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Outcome:
     """`read`, the name of the refusal, or `UNTYPED` with the name of the error."""
 
     seconds: float
+    cpu_s: float
     memory_mb: float
     touched: bool
     """Whether anything else on the disk changed."""
@@ -52,6 +54,7 @@ class WatchedChild(process.ChildProcess):
     """A child whose memory is looked at every few milliseconds."""
 
     most_kb = 0
+    most_cpu_s = 0.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,14 +67,26 @@ class WatchedChild(process.ChildProcess):
     def _resident_kb(self) -> int:
         return int(self._status.read_text().split("VmHWM:")[1].split()[0])
 
+    def _cpu_s(self) -> float:
+        after_name = self._status.with_name("stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, after_name[11:13])) / os.sysconf("SC_CLK_TCK")
+
+    def look(self) -> None:
+        """Remember the most so far; a child that has ended has nothing more to show."""
+        with suppress(OSError, IndexError):
+            grown = self._resident_kb() - self._first_kb
+            WatchedChild.most_kb = max(WatchedChild.most_kb, grown)
+            WatchedChild.most_cpu_s = max(WatchedChild.most_cpu_s, self._cpu_s())
+
+    def close(self) -> None:
+        if self._open:
+            self.look()
+        super().close()
+
     def _watch(self) -> None:
-        try:
-            while self._open:
-                grown = self._resident_kb() - self._first_kb
-                WatchedChild.most_kb = max(WatchedChild.most_kb, grown)
-                time.sleep(0.003)
-        except (OSError, IndexError):  # it has ended
-            pass
+        while self._open:
+            self.look()
+            time.sleep(0.003)
 
 
 def attacks() -> Iterator[tuple[str, str, bytes]]:
@@ -98,7 +113,7 @@ def try_file(family: str, name: str, content: bytes, place: Path) -> Outcome:
     path = place / "study" / Path(name).name
     path.write_bytes(content)
     before = tree_of(place)
-    WatchedChild.most_kb = 0
+    WatchedChild.most_kb, WatchedChild.most_cpu_s = 0, 0.0
     start = time.perf_counter()
     outcome = "read"
     try:
@@ -113,7 +128,8 @@ def try_file(family: str, name: str, content: bytes, place: Path) -> Outcome:
     seconds = time.perf_counter() - start
     touched = tree_of(place) != before
     path.unlink()
-    return Outcome(family, name, outcome, seconds, WatchedChild.most_kb / 1024, touched)
+    memory_mb = WatchedChild.most_kb / 1024
+    return Outcome(family, name, outcome, seconds, WatchedChild.most_cpu_s, memory_mb, touched)
 
 
 def tree_of(place: Path) -> dict[str, tuple[int, int]]:
@@ -127,8 +143,10 @@ def tree_of(place: Path) -> dict[str, tuple[int, int]]:
 
 def table(outcomes: list[Outcome]) -> str:
     """Markdown, one family a line."""
-    lines = ["| family | files | read | refused | untyped | s, most | MB, most | touched |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
+    lines = [
+        "| family | files | read | refused | untyped | s, most | CPU s, most | MB, most | touched |"
+    ]
+    lines.append("|---|---|---|---|---|---|---|---|---|")
     for family in [*dict.fromkeys(one.family for one in outcomes), "all"]:
         group = [one for one in outcomes if family in (one.family, "all")]
         read = sum(one.outcome == "read" for one in group)
@@ -136,6 +154,7 @@ def table(outcomes: list[Outcome]) -> str:
         lines.append(
             f"| {family} | {len(group)} | {read} | {len(group) - read - untyped} | {untyped} "
             f"| {max(one.seconds for one in group):.2f} "
+            f"| {max(one.cpu_s for one in group):.2f} "
             f"| {max(one.memory_mb for one in group):.0f} | {sum(one.touched for one in group)} |"
         )
     return "\n".join(lines)

@@ -34,6 +34,7 @@ from deeppneumonia.readers.messages import (
     volume_said,
 )
 
+Body = bytes | memoryview
 REQUEST_BYTES = 65536
 OPEN_FILES = 64
 RECURSION = 400
@@ -58,7 +59,7 @@ class Reader:
         self._volume: Volume | None = None
         self._stamps: dict[Path, Stamp] = {}
 
-    def answer(self, request: Said) -> tuple[Said, bytes]:
+    def answer(self, request: Said) -> tuple[Said, Body]:
         """A few words, and a body: JSON of a study or volume, or the pixels of a slice."""
         if request["do"] == "slice":
             return self._slice(int(request["index"]))
@@ -75,11 +76,11 @@ class Reader:
         self._stamps = before
         return {}, pack(said)
 
-    def _slice(self, index: int) -> tuple[Said, bytes]:
+    def _slice(self, index: int) -> tuple[Said, Body]:
         assert self._volume is not None, "a volume comes before its slices"
         pixels = np.ascontiguousarray(self._volume.slice(index))
         self._check_unchanged(index)
-        return {"type": str(pixels.dtype), "shape": pixels.shape}, pixels.tobytes()
+        return {"type": str(pixels.dtype)}, pixels.data.cast("B")
 
     def _check_unchanged(self, index: int) -> None:
         assert self._volume is not None and self._volume.series is not None
@@ -108,7 +109,7 @@ def serve(connection: socket.socket) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _answer(reader: Reader, request: Said, allowed_bytes: int) -> tuple[Said, bytes]:
+def _answer(reader: Reader, request: Said, allowed_bytes: int) -> tuple[Said, Body]:
     """An answer or a typed refusal, whatever happens."""
     try:
         return reader.answer(request)
@@ -178,7 +179,7 @@ def _data_bytes() -> int:
     return int(pages) * resource.getpagesize()
 
 
-def _send(connection: socket.socket, head: Said, body: bytes) -> None:
+def _send(connection: socket.socket, head: Said, body: Body) -> None:
     descriptor = os.memfd_create("answer")
     with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123  (a descriptor, not a path)
         rest: Any = memoryview(body)

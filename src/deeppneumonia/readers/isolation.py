@@ -168,7 +168,7 @@ def _open(child: ChildProcess, order: Order, what: str) -> tuple[Said, str]:
     return unpack(body), sha256(body).hexdigest()
 
 
-def _ask(child: ChildProcess, request: Said, cpu_s: float) -> tuple[Said, bytes]:
+def _ask(child: ChildProcess, request: Said, cpu_s: float) -> tuple[Said, bytearray]:
     head, body = child.ask({**request, "cpu_s": cpu_s}, cpu_s)
     if "error" in head:
         raise error_heard(head)
@@ -199,7 +199,7 @@ class ChildSlices:
                     "size than the study's: the file is damaged; export the study again.",
                 }
             )
-        return np.frombuffer(bytearray(body), kind).reshape(rows, columns)
+        return np.frombuffer(body, kind).reshape(rows, columns)
 
     def _opened_again(self) -> ChildProcess:
         child = ChildProcess()

@@ -34,7 +34,7 @@ def pack(value: Said) -> bytes:
     return json.dumps(value, default=str).encode()
 
 
-def unpack(raw: bytes) -> Said:
+def unpack(raw: bytes | bytearray) -> Said:
     """A JSON object, or UnsafeInputError."""
     try:
         said = json.loads(raw)

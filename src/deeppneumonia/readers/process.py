@@ -124,7 +124,7 @@ class ChildProcess:
         """Not ended, and not inherited over a fork of the program."""
         return self._open and self.owner == os.getpid()
 
-    def ask(self, request: Said, cpu_s: float) -> tuple[Said, bytes]:
+    def ask(self, request: Said, cpu_s: float) -> tuple[Said, bytearray]:
         """What the child says: a head, and a body.
 
         Raises:
@@ -178,7 +178,7 @@ class ChildProcess:
         return (unpack(raw) if raw else {}), (descriptors[0] if descriptors else None)
 
 
-def _content(descriptor: int, head: Said) -> bytes:
+def _content(descriptor: int, head: Said) -> bytearray:
     """The body that came with a head, and no more than it states."""
     limit = current_limits().file_bytes
     with open(descriptor, "rb") as file:
@@ -189,7 +189,9 @@ def _content(descriptor: int, head: Said) -> bytes:
                 "to do harm."
             )
         file.seek(0)
-        return file.read(size)
+        content = bytearray(size)
+        del content[file.readinto(content) :]
+        return content
 
 
 def _ended(exit_code: object, cpu_s: float) -> StudyError:
