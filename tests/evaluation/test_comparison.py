@@ -6,7 +6,12 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from deeppneumonia.evaluation.bootstrap import patient_draws
-from deeppneumonia.evaluation.comparison import auc_components, delong_test, mcnemar_test
+from deeppneumonia.evaluation.comparison import (
+    auc_components,
+    auc_interval,
+    delong_test,
+    mcnemar_test,
+)
 from deeppneumonia.evaluation.metrics import weighted_scores
 
 Floats = NDArray[np.float64]
@@ -33,13 +38,13 @@ def test_delong_by_hand() -> None:
 
 
 def test_the_components_are_the_shares_of_the_other_kind_that_are_ranked_right() -> None:
-    auc, parts = auc_components(LABELS, THREE_OF_FOUR)
+    auc, parts = auc_components(LABELS, THREE_OF_FOUR[0])
     assert auc == pytest.approx(0.75)
     assert (parts * 2).tolist() == pytest.approx([1, 0.5, 0.5, 1])
 
 
 def test_a_tie_counts_half() -> None:
-    auc, parts = auc_components(LABELS, two_classes(0.5, 0.9, 0.5, 0.1))
+    auc, parts = auc_components(LABELS, two_classes(0.5, 0.9, 0.5, 0.1)[0])
     assert auc == pytest.approx(0.875)
     assert (parts * 2).tolist() == pytest.approx([0.75, 1, 0.75, 1])
 
@@ -102,6 +107,34 @@ def test_the_error_of_a_macro_auc_is_that_of_drawing_the_patients_again() -> Non
     error = (found.high - found.low) / (2 * 1.959964)
     # 5 %: the bootstrap divides by n where DeLong divides by n - 1, and 4000 draws vary by 1 %.
     assert error == pytest.approx(drawn.std(), rel=0.05)
+
+
+def test_within_folds_only_patients_of_one_model_are_ranked_against_each_other() -> None:
+    # Two folds of four; the second model says 0.5 less. Pooled, its ill lose to the first's well.
+    labels = np.array([0, 0, 1, 1] * 2)
+    shifted = two_classes(0.9, 0.8, 0.6, 0.7, 0.4, 0.1, 0.2, 0.05)  # the last fold: 3 of 4 right
+    folds = np.array([[1] * 4 + [2] * 4])
+    assert auc_interval(labels, shifted)["value"] == pytest.approx((4 + 4 + 2 + 1) / 16)
+    found = auc_interval(labels, shifted, folds=folds)
+    assert found["value"] == pytest.approx((1 + 0.75) / 2)
+    # The first fold varies not; the second by 1/8 (as above), of which the mean of two takes 1/4.
+    assert found["low"] == pytest.approx(0.875 - 1.959964 * np.sqrt(1 / 32))
+    assert found["high"] == 1
+
+
+def test_a_difference_within_folds_is_the_mean_of_the_folds_differences() -> None:
+    labels = np.arange(60) % 2
+    first, second = cohort(2, 1.0, 1), cohort(2, 0.2, 2)
+    folds = (np.arange(60) // 20)[None]
+    found = delong_test(labels, first, second, folds=folds)
+    each = [
+        delong_test(labels[one], first[:, one], second[:, one])
+        for one in (np.flatnonzero(folds[0] == fold) for fold in range(3))
+    ]
+    assert found.difference == pytest.approx(np.mean([test.difference for test in each]))
+    errors = [(test.high - test.low) / 2 for test in each]
+    reach = np.sqrt(np.sum(np.square(errors))) / 3
+    assert (found.high - found.low) / 2 == pytest.approx(reach)
 
 
 def test_a_model_against_itself_shows_nothing() -> None:

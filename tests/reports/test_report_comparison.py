@@ -24,6 +24,7 @@ def network(auc: float, against: dict[str, Any] | None = None) -> dict[str, Any]
         "refused_patients": 1,
         "confusion": [[1, 0], [0, 1]],
         "fold_auc": [0.9, None, 0.8],
+        "mean_fold_auc": metric(0.85, 0.75, 0.95),
         "operating_points": [{"target": 0.9, **points}],
         "against": against or {},
     }
@@ -32,6 +33,7 @@ def network(auc: float, against: dict[str, Any] | None = None) -> dict[str, Any]
 AGAINST = {
     "resnet50": {
         "auc": {"difference": 0.06, "low": -0.01, "high": 0.13, "p_value": 0.0004},
+        "mean_fold_auc": {"difference": 0.02, "low": -0.03, "high": 0.07, "p_value": 0.4},
         "errors": {"only_first_right": 7, "only_second_right": 2, "p_value": 0.18},
     }
 }
@@ -66,7 +68,7 @@ def numbers() -> dict[str, Any]:
 
 def test_a_row_names_the_network_its_start_and_its_intervals(numbers: dict[str, Any]) -> None:
     text = comparison_markdown(numbers, {"roc": "roc.png"})
-    assert "| resnet50 | ct.safetensors | 0.900 (0.85-0.94) | 0.850 | 0.500 |" in text
+    assert "| resnet50 | ct.safetensors | 0.900 (0.85-0.94) | 0.850 (0.75-0.95) | 0.500 |" in text
     assert "| drenet | from scratch | 0.960 (0.91-1.00) |" in text
     assert "dealt 2 times" in text and "1 of the patients got no answer" in text
     assert "![ROC of all networks](roc.png)" in text
@@ -77,7 +79,8 @@ def test_paired_tests_stand_with_their_difference_and_their_reference(
     numbers: dict[str, Any],
 ) -> None:
     text = comparison_markdown(numbers, {})
-    assert "| drenet | +0.060 (-0.010 to +0.130) | < 0.001 | 7 | 2 | 0.180 |" in text
+    pooled, within = "+0.060 (-0.010 to +0.130) | < 0.001", "+0.020 (-0.030 to +0.070) | 0.400"
+    assert f"| drenet | {pooled} | {within} | 7 | 2 | 0.180 |" in text
     assert "not corrected for their number" in text
 
 
@@ -109,4 +112,6 @@ def test_the_csv_has_a_row_for_each_number(numbers: dict[str, Any]) -> None:
     assert found["test", "patient", "drenet", "auc minus resnet50"] == ("0.06", "-0.01")
     assert found["test", "patient", "drenet", "p DeLong against resnet50"] == ("0.0004", "")
     assert found["test", "fold", "drenet", "auc 2"] == ("", "")
+    assert found["test", "fold", "drenet", "auc"] == ("0.85", "0.75")
+    assert found["test", "fold", "drenet", "auc minus resnet50"] == ("0.02", "-0.03")
     assert found["", "cost", "drenet", "gmac"] == ("16.4", "")

@@ -55,6 +55,7 @@ def test_patients_are_pooled_over_the_folds() -> None:
     assert poor["patient"]["accuracy"]["value"] == pytest.approx(4 / 6)
     assert poor["confusion"] == [[2, 1], [1, 2]]
     assert poor["fold_auc"] == [1, 1, 1]  # a-x, b-y, c-z: each fold alone is ranked right
+    assert poor["mean_fold_auc"] == {"value": 1, "low": None, "high": None}  # one pair a fold
     assert tested["patients"] == {"ill": 3, "well": 3}
     assert tested["slices"] == {"answered": 12, "total": 12}
 

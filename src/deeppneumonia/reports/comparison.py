@@ -60,17 +60,24 @@ def _flat(scored: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, An
         for label, metrics in scored[level]["per_class"].items():
             for metric, value in metrics.items():
                 yield level, f"{metric} {label}", value
-    for number, auc in enumerate(scored["fold_auc"], start=1):
+    for number, auc in enumerate(scored.get("fold_auc", ()), start=1):
         yield "fold", f"auc {number}", {"value": auc}
+    if "mean_fold_auc" in scored:
+        yield "fold", "auc", scored["mean_fold_auc"]
     for point in scored["operating_points"]:
         for name in ("sensitivity", "specificity"):
             yield "patient", f"{name} at the point for {point['target']:.2f}", point[name]
-    for reference, tests in scored["against"].items():
-        auc, errors = tests["auc"], tests["errors"]
-        difference = {"value": auc["difference"], "low": auc["low"], "high": auc["high"]}
-        yield "patient", f"auc minus {reference}", difference
-        yield "patient", f"p DeLong against {reference}", {"value": auc["p_value"]}
-        yield "patient", f"p McNemar against {reference}", {"value": errors["p_value"]}
+    yield from _flat_tests(scored["against"])
+
+
+def _flat_tests(against: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for reference, tests in against.items():
+        for level, key in (("patient", "auc"), ("fold", "mean_fold_auc")):
+            if auc := tests.get(key):
+                yield level, f"auc minus {reference}", {**auc, "value": auc["difference"]}
+                yield level, f"p DeLong against {reference}", {"value": auc["p_value"]}
+        p_value = tests["errors"]["p_value"]
+        yield "patient", f"p McNemar against {reference}", {"value": p_value}
 
 
 def _caption(numbers: Mapping[str, Any]) -> str:
@@ -130,8 +137,7 @@ def _level(
     extra = ["AUC, mean of folds"] if with_folds else []
     rows = [["network", "start", TITLES["auc"], *extra, *(TITLES[name] for name in METRICS[1:])]]
     for network, scored in found["networks"].items():
-        folds = [auc for auc in scored["fold_auc"] if auc is not None]
-        mean = [f"{sum(folds) / len(folds):.3f}" if folds else "-"] if with_folds else []
+        mean = [_cell(scored["mean_fold_auc"])] if with_folds else []
         cells = [_cell(scored[level][name]) for name in METRICS]
         start = _start(numbers["costs"][network])
         rows.append([network, start, cells[0], *mean, *cells[1:]])
@@ -148,28 +154,37 @@ def _tests(found: Mapping[str, Any]) -> Iterator[str]:
     """What each network has over each reference, at patient level."""
     references = {name: None for one in found["networks"].values() for name in one["against"]}
     for reference in references:
+        tested = {
+            network: scored["against"][reference]
+            for network, scored in found["networks"].items()
+            if reference in scored["against"]
+        }
+        folds = any("mean_fold_auc" in tests for tests in tested.values())
+        within = ["mean of folds minus its", "p"] if folds else []
         rows = [
-            [f"against {reference}", "AUC minus its", "p (DeLong)", "right where it errs",
+            ["network", "AUC minus its", "p (DeLong)", *within, "right where it errs",
              "wrong where it is right", "p (McNemar)"]
         ]  # fmt: skip
-        for network, scored in found["networks"].items():
-            if reference in scored["against"]:
-                rows.append([network, *_test_cells(scored["against"][reference])])
-        if len(rows) > 1:
-            yield f"Patients, paired tests against {reference} (not corrected for their number):"
-            yield _markdown(rows)
+        rows += [[network, *_test_cells(tests)] for network, tests in tested.items()]
+        yield f"Patients, paired tests against {reference} (not corrected for their number):"
+        yield _markdown(rows)
 
 
 def _test_cells(tests: Mapping[str, Any]) -> list[str]:
-    auc, errors = tests["auc"], tests["errors"]
-    ends = "" if auc["low"] is None else f" ({auc['low']:+.3f} to {auc['high']:+.3f})"
+    errors = tests["errors"]
+    within = _difference(tests["mean_fold_auc"]) if "mean_fold_auc" in tests else []
     return [
-        f"{auc['difference']:+.3f}{ends}",
-        _p(auc["p_value"]),
+        *_difference(tests["auc"]),
+        *within,
         str(errors["only_first_right"]),
         str(errors["only_second_right"]),
         _p(errors["p_value"]),
     ]
+
+
+def _difference(auc: Mapping[str, Any]) -> list[str]:
+    ends = "" if auc["low"] is None else f" ({auc['low']:+.3f} to {auc['high']:+.3f})"
+    return [f"{auc['difference']:+.3f}{ends}", _p(auc["p_value"])]
 
 
 def _operating(found: Mapping[str, Any]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from deeppneumonia.errors import ConfigError
 from deeppneumonia.evaluation import IntervalScores, aggregate_by_patient, calibrate, score
 from deeppneumonia.evaluation.calibration import SENSITIVITIES
-from deeppneumonia.evaluation.comparison import delong_test, mcnemar_test
+from deeppneumonia.evaluation.comparison import auc_interval, delong_test, mcnemar_test
 from deeppneumonia.evaluation.patients import is_answered, over_classes, refusals_as_uniform
 from deeppneumonia.evaluation.repeated import mean_confusion, mean_scores
 from deeppneumonia.workflows.comparison_plan import SIX_STATISTICS
@@ -145,9 +145,11 @@ def _part(comparison: Comparison, name: str, site: str | None) -> dict[str, Any]
                 "confusion": mean_confusion(answers.labels, answers.probabilities)
                 .round(2)
                 .tolist(),
-                "fold_auc": _fold_aucs(answers) if name == TESTED and site is None else [],
+                **(_fold_aucs(answers) if name == TESTED and site is None else {}),
                 "operating_points": _operating_points(answers, comparison.classes),
-                "against": _against(network, answers, found),
+                "against": _against(
+                    network, answers, found, within_folds=name == TESTED and site is None
+                ),
             }
             for network, answers in found.items()
         },
@@ -176,32 +178,42 @@ def _block(scores: IntervalScores) -> dict[str, Any]:
 
 
 def _against(
-    network: str, answers: PatientAnswers, found: Mapping[str, PatientAnswers]
+    network: str,
+    answers: PatientAnswers,
+    found: Mapping[str, PatientAnswers],
+    *,
+    within_folds: bool,
 ) -> dict[str, Any]:
     """The paired tests of one network against each reference; none where a class is absent."""
     if len(np.unique(answers.labels)) < len(answers.classes):
         return {}
     return {
-        reference: {
-            "auc": asdict(
-                delong_test(answers.labels, answers.probabilities, found[reference].probabilities)
-            ),
-            "errors": asdict(
-                mcnemar_test(answers.labels, answers.probabilities, found[reference].probabilities)
-            ),
-        }
+        reference: _tests(answers, found[reference], within_folds=within_folds)
         for reference in REFERENCES
         if reference in found and reference != network
     }
 
 
-def _fold_aucs(answers: PatientAnswers) -> list[float | None]:
-    """The patient AUC of each fold by itself, repeat by repeat."""
-    return [
+def _tests(one: PatientAnswers, other: PatientAnswers, *, within_folds: bool) -> dict[str, Any]:
+    labels, answers = one.labels, (one.probabilities, other.probabilities)
+    tests = {
+        "auc": asdict(delong_test(labels, *answers)),
+        "errors": asdict(mcnemar_test(labels, *answers)),
+    }
+    if within_folds:
+        tests["mean_fold_auc"] = asdict(delong_test(labels, *answers, folds=one.folds))
+    return tests
+
+
+def _fold_aucs(answers: PatientAnswers) -> dict[str, Any]:
+    """The patient AUC of each fold by itself, repeat by repeat, and their mean."""
+    aucs = [
         score(answers.labels[chosen], probabilities[chosen], answers.classes).metrics["auc"]
         for probabilities, folds in zip(answers.probabilities, answers.folds, strict=True)
         for chosen in (folds == fold for fold in np.unique(folds))
     ]
+    mean = auc_interval(answers.labels, answers.probabilities, folds=answers.folds)
+    return {"fold_auc": aucs, "mean_fold_auc": mean}
 
 
 def _operating_points(answers: PatientAnswers, classes: Sequence[str]) -> list[dict[str, Any]]:
