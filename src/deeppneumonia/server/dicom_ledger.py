@@ -1,29 +1,30 @@
-"""What the node has handed in and sent out, in a small SQLite file of its own."""
+"""What the node owes to whom and what it has sent, in a small SQLite file of its own.
+
+Of its own, because sending belongs to the one node that knows the destinations, and goes on while
+the server's database is away.
+"""
 
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 TABLES = """
-CREATE TABLE IF NOT EXISTS jobs (
-    job TEXT PRIMARY KEY,
-    settled INTEGER NOT NULL  -- 1 when nothing more is expected of it
-);
 CREATE TABLE IF NOT EXISTS deliveries (
     job TEXT NOT NULL,
+    submitted REAL NOT NULL,  -- seconds since 1970, as all times; a job that was deleted and came
+    result TEXT NOT NULL,     -- again has the same id and the same names of results
     destination TEXT NOT NULL,
-    result TEXT NOT NULL,
     state TEXT NOT NULL,      -- waiting, sent, failed
     attempts INTEGER NOT NULL,
-    made REAL NOT NULL,       -- seconds since 1970, as due
+    made REAL NOT NULL,
     due REAL NOT NULL,
     reason TEXT NOT NULL,
-    PRIMARY KEY (job, destination, result)
+    PRIMARY KEY (job, submitted, result, destination)
 );
 """
 LONGEST_WAIT_S = 3600.0
@@ -34,14 +35,15 @@ class Delivery:
     """One answer on its way to one destination."""
 
     job: str
-    destination: str
+    submitted: float
     result: str
+    destination: str
     attempts: int
     made: float
 
 
 class Ledger:
-    """Jobs and deliveries; every change is on the disk when its method returns."""
+    """Deliveries; every change is on the disk when its method returns."""
 
     def __init__(self, file: Path) -> None:
         self._lock = threading.Lock()
@@ -50,29 +52,20 @@ class Ledger:
         self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.executescript(TABLES)
 
-    def expect(self, job: str) -> None:
-        """An answer of this job is now waited for."""
-        self._do("INSERT OR REPLACE INTO jobs VALUES (?, 0)", job)
-
-    def expected(self) -> list[str]:
-        """Jobs of which an answer is waited for."""
-        return [str(row[0]) for row in self._rows("SELECT job FROM jobs WHERE settled = 0")]
-
-    def settle(self, job: str, *, result: str | None, destinations: Sequence[str]) -> None:
-        """The job has ended; its result, if there is one, is due wherever it has not been yet."""
+    def owe(self, job: str, submitted: float, result: str, destinations: Iterable[str]) -> None:
+        """This answer is due at each destination, unless it has been owed there before."""
         now = time.time()
         with self._writing() as connection:
-            for name in destinations if result is not None else ():
+            for name in destinations:
                 connection.execute(
-                    "INSERT OR IGNORE INTO deliveries VALUES (?, ?, ?, 'waiting', 0, ?, ?, '')",
-                    (job, name, result, now, now),
+                    "INSERT OR IGNORE INTO deliveries VALUES (?, ?, ?, ?, 'waiting', 0, ?, ?, '')",
+                    (job, submitted, result, name, now, now),
                 )
-            connection.execute("UPDATE jobs SET settled = 1 WHERE job = ?", (job,))
 
     def due(self) -> list[Delivery]:
         """Deliveries whose time has come, the oldest first."""
         rows = self._rows(
-            "SELECT job, destination, result, attempts, made FROM deliveries "
+            "SELECT job, submitted, result, destination, attempts, made FROM deliveries "
             "WHERE state = 'waiting' AND due <= ? ORDER BY due",
             time.time(),
         )
@@ -91,29 +84,22 @@ class Ledger:
         self._mark(delivery, "waiting" if again else "failed", attempts, now + wait_s, reason)
         return again
 
-    def states(self) -> dict[str, int]:
-        """How many deliveries wait, were sent, failed."""
-        rows = self._rows("SELECT state, count(*) FROM deliveries GROUP BY state")
-        return {str(state): int(count) for state, count in rows}
-
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
 
     def _mark(self, delivery: Delivery, state: str, attempts: int, due: float, reason: str) -> None:
-        self._do(
-            "UPDATE deliveries SET state = ?, attempts = ?, due = ?, reason = ? "
-            "WHERE job = ? AND destination = ? AND result = ?",
-            state, attempts, due, reason, delivery.job, delivery.destination, delivery.result,
-        )  # fmt: skip
+        which = (delivery.job, delivery.submitted, delivery.result, delivery.destination)
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE deliveries SET state = ?, attempts = ?, due = ?, reason = ? "
+                "WHERE job = ? AND submitted = ? AND result = ? AND destination = ?",
+                (state, attempts, due, reason, *which),
+            )
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with self._lock:
             return self._connection.execute(query, values).fetchall()
-
-    def _do(self, statement: str, *values: object) -> None:
-        with self._writing() as connection:
-            connection.execute(statement, values)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

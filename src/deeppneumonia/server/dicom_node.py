@@ -6,10 +6,13 @@ Each arrow ends on a disk before the one before it is forgotten, so that the pro
 at any time. It reads UIDs of images, nothing more; workers read the rest.
 """
 
+import itertools
 import logging
 import secrets
 import threading
+import time
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 from deeppneumonia.errors import ConfigError
@@ -24,7 +27,7 @@ from deeppneumonia.server.intake import gather
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
 from deeppneumonia.server.storage import DiskFullError, Piece
-from deeppneumonia.server.worklist import OPEN, State
+from deeppneumonia.server.worklist import State
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ OWNER, SOURCE = "dicom-node", "dicom"
 """What a job of the node says of its origin."""
 
 POLL_S = 1.0
+PAGE, ALL_PAGES_EVERY = 100, 60
 HOUR_S = 3600.0
 
 
@@ -45,10 +49,12 @@ class Node:
                 "back to the patients they are about: remove the destinations, or deidentify."
             )
         self.settings = settings
-        self.services = Services.open(server.but(quiet_s=settings.quiet_s))
+        # Images come here in rounds, so that what came last may have waited for one already.
+        self.services = Services.open(server.but(quiet_s=settings.quiet_s + POLL_S))
         folder = server.folder / "dicom-node"
         self.spool = Spool(folder, self.services.storage)
         self.ledger = Ledger(folder / "ledger.db")
+        self._owed: set[tuple[str, float, str]] = set()
         self._destinations = {one.name: one for one in settings.destinations}
         prepare_process(self.spool)
         self.spool.sweep(older_than_s=0)
@@ -58,16 +64,18 @@ class Node:
         """Work until `stop` is set; what cannot be done now is tried again."""
         sender = threading.Thread(target=self._send_until, args=(stop,), name="dicom-sender")
         sender.start()
-        while not stop.is_set():
+        for round in itertools.count():
             try:
                 self.hand_over()
-                self.look_for_answers()
+                # An old study may be read anew, but that is nothing to look for every second.
+                self.look_for_answers(itertools.count() if round % ALL_PAGES_EVERY == 0 else (0,))
                 self.spool.sweep()
             except DatabaseAwayError:
                 logger.warning("the database does not answer; images wait in the spool")
             except (DiskFullError, OSError) as error:
                 logger.error("images wait in the spool: %s", type(error).__name__)
-            stop.wait(POLL_S)
+            if stop.wait(POLL_S):
+                break
         sender.join()
 
     def close(self) -> None:
@@ -80,7 +88,6 @@ class Node:
         """Put what has arrived into the store of jobs, study by study."""
         for files in self.spool.waiting():
             job = self._gather(files)
-            self.ledger.expect(job)
             self.spool.drop(files)
             logger.info("%d images for job %s", len(files), job[:8])
 
@@ -97,16 +104,24 @@ class Node:
             incoming.rmdir()
         return job.id
 
-    def look_for_answers(self) -> None:
-        """Make deliveries of the answers that are there."""
-        for id in self.ledger.expected():
-            job = self.services.jobs.get(id)
-            if job is not None and job.state in OPEN:
-                continue
-            result = job.result if job is not None and job.state is State.DONE else None
-            if result is None:
-                logger.warning("job %s ended without an answer", id[:8])
-            self.ledger.settle(id, result=result, destinations=list(self._destinations))
+    def look_for_answers(self, pages: Iterable[int]) -> None:
+        """Owe the answers that are there to every destination; also those of a study read anew.
+
+        Args:
+            pages: of the list of jobs, 0 for the newest ones.
+        """
+        oldest = time.time() - self.settings.give_up_hours * HOUR_S
+        for page in pages if self._destinations else ():
+            jobs, _ = self.services.jobs.list(
+                owner=OWNER, state=State.DONE, limit=PAGE, offset=page * PAGE
+            )
+            for job in jobs:
+                answer = (job.id, job.submitted, str(job.result))
+                if answer not in self._owed and (job.finished or 0) >= oldest:
+                    self.ledger.owe(*answer, self._destinations)
+                    self._owed.add(answer)
+            if len(jobs) < PAGE:
+                return
 
     def deliver(self) -> None:
         """Send what is due, one attempt each."""

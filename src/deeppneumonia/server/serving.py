@@ -1,15 +1,19 @@
 """The server as a process: listens, keeps its workers, and stops in good order."""
 
 import socket
+import time
 from collections.abc import Callable, Sequence
 
 import uvicorn
 
 from deeppneumonia.errors import ConfigError
 from deeppneumonia.server.app import create_app
+from deeppneumonia.server.database import DatabaseAwayError
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
 from deeppneumonia.server.supervisor import COMMAND, Supervisor
+
+DATABASE_WAIT_S = 60.0
 
 
 def serve(
@@ -26,7 +30,7 @@ def serve(
     Raises:
         ConfigError: others could reach the server, and there is no user yet.
     """
-    services = Services.open(settings)
+    services = open_services(settings)
     if not settings.is_loopback and not services.accounts.users():
         raise ConfigError(
             f"{settings.host} can be reached by others, and there is no user yet: add one with "
@@ -53,9 +57,28 @@ def serve(
 
 def work_only(settings: Settings, command: Sequence[str] = COMMAND) -> None:
     """Keep workers without pages: for a second host, with the same database and disk."""
-    supervisor = Supervisor(Services.open(settings), command)
+    supervisor = Supervisor(open_services(settings), command)
     supervisor.start()
     supervisor.wait()
+
+
+def open_services(settings: Settings) -> Services:
+    """The services, once the database answers, which may start at the same time as we do.
+
+    Raises:
+        ConfigError: it has not answered for `DATABASE_WAIT_S`.
+    """
+    ends = time.monotonic() + DATABASE_WAIT_S
+    while True:
+        try:
+            return Services.open(settings)
+        except DatabaseAwayError as error:
+            if time.monotonic() > ends:
+                raise ConfigError(
+                    f"The database has not answered for {DATABASE_WAIT_S:.0f} seconds: start it, "
+                    "or check its URL in DEEPPNEUMONIA_DATABASE or the settings."
+                ) from error
+            time.sleep(0.5)
 
 
 def _listen(settings: Settings) -> socket.socket:

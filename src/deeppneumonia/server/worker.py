@@ -49,13 +49,15 @@ Work = Callable[[Path, Path], Outcome]
 def diagnosing(settings: Settings) -> Work:
     """The real work: one model, loaded once, asked for every study."""
     from deeppneumonia.workflows.diagnose import Diagnoser  # torch: here and nowhere else
-    from deeppneumonia.workflows.report import write_reading
+    from deeppneumonia.workflows.report import context_of, write_reading
+    from deeppneumonia.workflows.viewer import write_viewer
 
     diagnoser = Diagnoser.load(settings.checkpoint, device=settings.device)
 
     def work(study: Path, folder: Path) -> Outcome:
         reading = diagnoser.read(study)
         write_reading(reading, diagnoser.checkpoint, folder)
+        write_viewer(reading, context_of(reading, diagnoser.checkpoint), folder)
         found = reading.diagnosis
         return Outcome(str(found.status), None if found.diagnosis is None else str(found.diagnosis))
 
@@ -177,7 +179,8 @@ def serve_jobs(make_work: Callable[[Settings], Work]) -> None:
     logging.getLogger("deeppneumonia").setLevel(logging.INFO)  # other libraries may name people
     settings = Settings.from_json(sys.stdin.readline())
     os.nice(5)  # pages answer first
-    worker = Worker(Services.open(settings), make_work(settings))
+    work = make_work(settings)
+    worker = Worker(patiently(lambda: Services.open(settings)), work)
     signal.signal(signal.SIGTERM, lambda *_: worker.leaving.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the server tells us itself
 

@@ -67,6 +67,7 @@ class Worklist:
         owner: str | None = None,
         state: State | None = None,
         search: str = "",
+        answer: str = "",
         limit: int = 50,
         offset: int = 0,
     ) -> tuple[Sequence[Job], int]:

@@ -139,6 +139,22 @@ def test_late_images_have_the_study_read_again_whole(
         assert services.jobs.list()[1] == 1
 
 
+def test_a_study_that_was_deleted_and_comes_again_is_answered_again(
+    start: Start, pacs: Any, hospital: ModuleType
+) -> None:
+    node = start(node=to_pacs(pacs.port))
+    study = hospital.ct_study()
+    for times in (1, 2):
+        hospital.store(node.port, study)
+        node.read_next()
+        hospital.eventually(lambda times=times: node.deliveries() == [("pacs", "sent")] * times)
+        with node.services() as services:
+            (job,), _ = services.jobs.list()
+            services.jobs.delete(job.id)
+            services.storage.remove(job.id)
+    assert sum(one.Modality == "SR" for one in pacs.objects) == 2
+
+
 def test_what_was_acknowledged_survives_a_power_cut(start: Start, hospital: ModuleType) -> None:
     node = start()
     for _ in range(3):
@@ -153,7 +169,7 @@ def test_what_was_acknowledged_survives_a_power_cut(start: Start, hospital: Modu
             return sorted(job.files for job in jobs) == [len(study)] * 3
 
     hospital.eventually(all_there)
-    assert not list((node.data / "dicom-node" / "studies").rglob("*.dcm"))
+    hospital.eventually(lambda: not list((node.data / "dicom-node" / "studies").rglob("*.dcm")))
 
 
 def test_a_result_is_sent_when_its_destination_is_back(start: Start, hospital: ModuleType) -> None:
