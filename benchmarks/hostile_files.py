@@ -25,7 +25,7 @@ from pathlib import Path
 import pydicom
 
 from deeppneumonia.errors import StudyError
-from deeppneumonia.readers import isolation, process, read_volume
+from deeppneumonia.readers import children, process, read_volume
 
 HOSTILE = Path(__file__).parents[1] / "tests" / "readers" / "hostile"
 EVIL = Path("/tmp/evil")
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--more", type=Path, nargs="*", default=[], help="Folders of further files")
     parser.add_argument("--out", type=Path, help="CSV with a line for each file")
     options = parser.parse_args()
-    isolation.ChildProcess = WatchedChild  # type: ignore[misc]
+    children.ChildProcess = WatchedChild  # type: ignore[misc]
     own = Path(pydicom.__file__).parent / "data"
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

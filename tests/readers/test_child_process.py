@@ -18,7 +18,6 @@ from deeppneumonia.errors import ConfigError, StudyError
 from deeppneumonia.readers import (
     GantryTiltError,
     UnsafeInputError,
-    isolation,
     messages,
     read_study,
     read_volume,
@@ -26,6 +25,7 @@ from deeppneumonia.readers import (
     study,
 )
 from deeppneumonia.readers.child import ChangedStudyError
+from deeppneumonia.readers.children import MAX_CHILDREN
 from deeppneumonia.readers.limits import VARIABLE, limits_from
 from deeppneumonia.readers.process import start_template
 
@@ -67,8 +67,8 @@ def test_the_child_of_a_volume_ends_with_it(folder):
 
 
 def test_many_volumes_at_once_take_turns_with_few_children(folder):
-    volumes = [read_volume(folder) for _ in range(isolation.MAX_CHILDREN + 2)]
-    assert gone_within(5, lambda: len(children()) > isolation.MAX_CHILDREN)
+    volumes = [read_volume(folder) for _ in range(MAX_CHILDREN + 2)]
+    assert gone_within(5, lambda: len(children()) > MAX_CHILDREN)
     for volume in volumes:
         np.testing.assert_array_equal(volume.slice(0), volumes[-1].slice(0))
 

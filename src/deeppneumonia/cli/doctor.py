@@ -6,7 +6,8 @@ from deeppneumonia.cli.console import AsJson, print_json
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check this installation: libraries, DICOM decoders, default model, a phantom diagnosis.
+    """Check this installation: libraries, DICOM decoders, how studies are read, default model, a
+    phantom diagnosis.
 
     Ends with exit code 1 if anything that diagnosing needs is broken.
     """

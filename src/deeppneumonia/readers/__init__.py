@@ -11,6 +11,7 @@ from deeppneumonia.readers.geometry import (
 )
 from deeppneumonia.readers.isolation import (
     prepare_to_read,
+    protection,
     read_study,
     read_volume,
     sharing_a_child,
@@ -32,6 +33,7 @@ __all__ = [
     "VariableSpacingError",
     "WrongModalityError",
     "prepare_to_read",
+    "protection",
     "read_study",
     "read_volume",
     "sha256_with_pixels",

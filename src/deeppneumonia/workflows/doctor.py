@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from deeppneumonia.domain import Status
+from deeppneumonia.readers import protection
 from deeppneumonia.workflows.diagnose import Diagnoser
 from deeppneumonia.workflows.phantoms import make_cohort
 
@@ -21,10 +22,11 @@ class Finding:
 
 
 def examine_installation() -> tuple[Finding, ...]:
-    """Try libraries, DICOM decoders, the default model and one phantom diagnosis, in this order."""
+    """Try libraries, decoders, the reading process, the default model and a phantom, in turn."""
     checks: dict[str, Callable[[], str]] = {
         "libraries": _libraries,
         "compressed DICOM": _decoders,
+        "reading of studies": protection,
         "default model": _default_model,
         "a phantom patient": _phantom,
     }
