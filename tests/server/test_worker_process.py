@@ -1,0 +1,207 @@
+"""The processes: only the worker loads torch, and every way in gives the same answer."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+
+from deeppneumonia import Diagnoser
+from deeppneumonia.checkpoint import CheckpointMetadata, save_checkpoint
+from deeppneumonia.domain import ClassSet
+from deeppneumonia.models import create_model
+from deeppneumonia.phantoms import Form, write_cohort
+from deeppneumonia.preprocessing import PreprocessConfig
+from deeppneumonia.reports import to_json
+from deeppneumonia.server.services import Services
+from deeppneumonia.server.settings import Settings
+from deeppneumonia.server.worker import is_gone, name_of, own_name
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained ResNet-18 that answers at random, but always the same."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("checkpoint") / "random.safetensors"
+    metadata = CheckpointMetadata(
+        model="resnet18",
+        classes=ClassSet(("covid", "bacterial", "healthy")),
+        preprocessing=PreprocessConfig(picture_px=128),
+    )
+    save_checkpoint(path, create_model("resnet18", 3), metadata)
+    return path
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One quick phantom patient as a DICOM series."""
+    folder = tmp_path_factory.mktemp("study")
+    write_cohort(folder, per_label=1, first_seed=7, shape=(12, 128, 128), form=Form.DICOM)
+    return folder / "PHANTOM-covid-7"
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`deeppneumonia serve` as a person starts it; gives its address."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deeppneumonia", "serve", "--port", "0", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        line = process.stderr.readline()
+        assert line.startswith("DeepPneumonia is at http://127.0.0.1:"), line
+        yield line.split()[-1].rstrip("/"), process
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def without_chance(answer: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in answer.items() if key != "timing_s"}
+
+
+@pytest.mark.slow
+def test_every_way_in_gives_the_same_answer(tmp_path: Path, checkpoint: Path, study: Path) -> None:
+    expected = without_chance(to_json(Diagnoser.load(checkpoint).diagnose(study)))
+    assert expected["slices"]
+    archive = shutil.make_archive(str(tmp_path / "study"), "zip", study)
+    files = sorted(study.glob("*.dcm"))
+    arguments = ["--data", str(tmp_path / "data"), "--checkpoint", str(checkpoint)]
+    config = tmp_path / "server.toml"
+    config.write_text("[server]\nquiet_s = 0.5\n")
+    with running(*arguments, "--config", str(config)) as (address, _):
+        client = httpx.Client(base_url=address, timeout=60)
+        zip_id = client.post(
+            "/api/v1/studies",
+            content=Path(archive).read_bytes(),
+            headers={"Content-Type": "application/zip"},
+        ).json()["id"]
+        files_id = client.post(
+            "/api/v1/studies", files=[("files", (one.name, one.read_bytes())) for one in files]
+        ).json()["id"]
+        parts = b"".join(
+            b"--x\r\nContent-Type: application/dicom\r\n\r\n" + one.read_bytes() + b"\r\n"
+            for one in reversed(files)
+        )
+        stored = client.post(
+            "/dicom-web/studies",
+            content=parts + b"--x--\r\n",
+            headers={"Content-Type": "multipart/related; boundary=x"},
+        )
+        assert stored.status_code == 200
+        ids = {one["id"] for one in client.get("/api/v1/studies").json()["studies"]}
+        assert len(ids) == 3 and {zip_id, files_id} <= ids
+        for id in ids:
+            answer = without_chance(finished(client, id))
+            assert answer == expected
+        outputs = client.get(f"/api/v1/studies/{zip_id}").json()["outputs"]
+        assert {"report.html", "report.pdf", "sr.dcm", "key_1.png"} <= set(outputs)
+
+
+def finished(client: httpx.Client, id: str) -> dict[str, object]:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        view = client.get(f"/api/v1/studies/{id}").json()
+        if view["state"] == "done":
+            answer: dict[str, object] = client.get(f"/api/v1/studies/{id}/result").json()
+            return answer
+        assert view["state"] in ("queued", "running"), view
+        time.sleep(0.2)
+    raise AssertionError("the study was not read")
+
+
+def test_the_server_process_never_loads_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from fastapi.testclient import TestClient\n"
+        "from deeppneumonia.server import serving\n"
+        "from deeppneumonia.server.app import create_app\n"
+        "from deeppneumonia.server.settings import Settings\n"
+        "client = TestClient(create_app(Settings(data=sys.argv[1])), 'http://127.0.0.1')\n"
+        "head = {'Content-Type': 'application/zip'}\n"
+        "assert client.post('/api/v1/studies', content=b'x', headers=head).status_code == 202\n"
+        "assert client.get('/api/v1/studies').status_code == 200\n"
+        "print('torch' in sys.modules)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)], capture_output=True, text=True
+    )
+    assert found.stdout == "False\n", found.stderr
+
+
+def test_a_worker_without_its_model_says_why_and_ends(tmp_path: Path) -> None:
+    settings = Settings(data=str(tmp_path / "data"), checkpoint=str(tmp_path / "nowhere"))
+    ended = subprocess.run(
+        [sys.executable, "-m", "deeppneumonia.server.worker"],
+        input=settings.to_json() + "\n",
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 3
+    assert "nowhere" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_dead_worker_is_told_from_a_living_one() -> None:
+    assert not is_gone(own_name())
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    name = name_of(process.pid)
+    assert not is_gone(name)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert is_gone(name)
+    assert not is_gone("another-host/1/1")
+
+
+def test_settings_reach_a_worker_unchanged(tmp_path: Path) -> None:
+    settings = Settings(data=str(tmp_path), public_hosts=("ct.example.org",), lease_s=7)
+    assert Settings.from_json(settings.to_json()) == settings
+
+
+@pytest.mark.slow
+def test_small_chaos_loses_and_doubles_nothing() -> None:
+    script = Path(__file__).parents[2] / "benchmarks" / "server_chaos.py"
+    port = 20_000 + os.getpid() % 20_000
+    ended = subprocess.run(
+        [sys.executable, str(script), "--jobs", "30", "--kills", "5", "--port", str(port)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    report = json.loads(ended.stdout)
+    assert (report["accepted"], report["done"]) == (30, 30), ended.stderr
+    assert (report["lost"], report["doubled"], report["wrong"]) == (0, 0, 0)
+    assert report["server_kills"] + report["worker_kills"] == 5
+
+
+def test_a_job_in_hand_is_finished_before_the_worker_leaves(tmp_path: Path) -> None:
+    from deeppneumonia.server.worker import Outcome, Worker
+
+    services = Services.open(Settings(data=str(tmp_path), min_free_bytes=0))
+    folder = services.storage.incoming()
+    (folder / "part").write_bytes(b"study")
+    from deeppneumonia.server.intake import submit
+    from deeppneumonia.server.storage import Piece
+
+    piece = Piece(path=folder / "part", name="a.zip", sha256="0" * 64, size_bytes=5)
+    job, _ = submit(services, folder, [piece], owner="anna", source="rest")
+
+    def leaves_meanwhile(_study: Path, out: Path) -> Outcome:
+        worker.leaving.set()
+        (out / "result.json").write_text("{}")
+        return Outcome("refused")
+
+    worker = Worker(services, leaves_meanwhile)
+    worker.run()
+    found = services.jobs.get(job.id)
+    assert found is not None and found.state == "done"
