@@ -54,15 +54,22 @@ class Server:
         self.settings = settings
         self.address = f"http://127.0.0.1:{settings.port}"
         self.ready_s: list[float] = []
+        self.own_ends = 0
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, __file__, "--serve", self.settings.to_json()]
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         began = time.monotonic()
+        self._spawn()
         while not self._is_ready():
+            if self.process.poll() is not None:  # as systemd would
+                self.own_ends += 1
+                self._spawn()
             time.sleep(0.05)
         self.ready_s.append(time.monotonic() - began)
+
+    def _spawn(self) -> None:
+        command = [sys.executable, __file__, "--serve", self.settings.to_json()]
+        self.process = subprocess.Popen(command, stderr=sys.stderr)
 
     def kill(self) -> None:
         self.process.kill()
@@ -255,6 +262,7 @@ def _count(services: Services, senders: Senders, server: Server) -> dict[str, ob
         "crashes_counted": sum(job.crashes for job in ours),
         "failures_counted": sum(job.failures for job in ours),
         "refusals_before_acceptance": senders.refusals,
+        "server_ended_by_itself": server.own_ends,
         "ready_s_median": round(sorted(server.ready_s)[len(server.ready_s) // 2], 2),
         "slowest_ready_s": round(max(server.ready_s), 2),
     }

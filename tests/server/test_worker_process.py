@@ -64,7 +64,7 @@ def running(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         yield line.split()[-1].rstrip("/"), process
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.wait(timeout=120)
 
 
 def without_chance(answer: dict[str, object]) -> dict[str, object]:
@@ -110,7 +110,7 @@ def test_every_way_in_gives_the_same_answer(tmp_path: Path, checkpoint: Path, st
 
 
 def finished(client: httpx.Client, id: str) -> dict[str, object]:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         view = client.get(f"/api/v1/studies/{id}").json()
         if view["state"] == "done":

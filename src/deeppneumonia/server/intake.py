@@ -48,7 +48,7 @@ def submit(
         content=upload.content,
         size_bytes=upload.size_bytes,
         files=upload.files,
-        label="" if services.settings.deidentify else label,
+        label=label,
     )
     if is_new:
         services.audit.write(owner, "submit", job.id, source)
@@ -84,7 +84,7 @@ def gather(
     size_bytes, wait_s = sum(one.stat().st_size for one in files), services.settings.quiet_s
     job, is_new = services.jobs.submit(
         id=id, owner=owner, source=source, content=content, size_bytes=size_bytes,
-        files=len(files), label="" if services.settings.deidentify else label, wait_s=wait_s,
+        files=len(files), label=label, wait_s=wait_s,
     )  # fmt: skip
     # A study always has the same id, so that its row is "new" to submit whenever more of it comes.
     if job.files != len(files):

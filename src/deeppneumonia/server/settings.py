@@ -73,16 +73,6 @@ class Settings:
     """Studies and results are deleted this long after they were finished; 0 keeps them."""
 
     session_hours: float = 12.0
-    deidentify: bool = False
-    """Take names, ids and dates out of DICOM before anything reads it (PS3.15 basic profile)."""
-
-    oidc_issuer: str = ""
-    """URL of an OpenID Connect provider; empty for local users only."""
-
-    oidc_client_id: str = ""
-    oidc_client_secret: str = ""
-    oidc_role: str = "uploader"
-    """What a person who comes through the provider may do."""
 
     def __post_init__(self) -> None:
         if not self.database_url.startswith(("sqlite:///", "postgresql+pg8000://")):
