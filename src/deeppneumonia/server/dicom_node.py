@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from deeppneumonia.errors import ConfigError
 from deeppneumonia.files import sha256_of
 from deeppneumonia.server.database import DatabaseAwayError
 from deeppneumonia.server.dicom_ledger import Delivery, Ledger
@@ -43,11 +42,6 @@ class Node:
     """A DICOM node that listens from its making until it is closed."""
 
     def __init__(self, server: Settings, settings: NodeSettings) -> None:
-        if server.deidentify and settings.destinations:
-            raise ConfigError(
-                "The server takes names and ids out of studies (deidentify), so results cannot go "
-                "back to the patients they are about: remove the destinations, or deidentify."
-            )
         self.settings = settings
         # Images come here in rounds, so that what came last may have waited for one already.
         self.services = Services.open(server.but(quiet_s=settings.quiet_s + POLL_S))

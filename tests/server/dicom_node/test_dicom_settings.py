@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 
 from deeppneumonia.errors import ConfigError
-from deeppneumonia.server.dicom_node import Node
 from deeppneumonia.server.dicom_settings import NodeSettings, Peer
-from deeppneumonia.server.settings import Settings
 
 WRONG = {
     "[dicom_node]\nhost = '0.0.0.0'": "for everybody: name who may send",
@@ -52,13 +50,3 @@ def test_a_configuration_is_read_as_it_stands(tmp_path: Path) -> None:
 )
 def test_a_network_takes_its_own_addresses(address: str, fits: bool) -> None:
     assert Peer(ae_title="PACS", address="10.1.2.0/24").is_at(address) is fits
-
-
-def test_results_without_names_are_not_sent_to_an_archive(tmp_path: Path) -> None:
-    (tmp_path / "node.toml").write_text(
-        "[[dicom_node.destinations]]\nname = 'x'\nkind = 'stow'\nurl = 'http://127.0.0.1/s'\n"
-    )
-    node = NodeSettings.from_toml(tmp_path / "node.toml")
-    with pytest.raises(ConfigError, match="cannot go back to the patients"):
-        Node(Settings(data=str(tmp_path), deidentify=True), node)
-    assert not (tmp_path / "dicom-node").exists()
