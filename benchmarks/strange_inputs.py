@@ -142,6 +142,16 @@ def real_patients(data: Path, most: int = 9) -> Iterator[tuple[str, list[Path]]]
             yield patient, files[step // 2 :: step][:most]
 
 
+def open_slices(data: Path, most: int) -> Iterator[Case]:
+    """Whole slices of open chest CT, up to `most` a set, evenly spread."""
+    for site in ("mosmed", "saopaulo", "medseg", "song2021_full_slices", "luna16"):
+        if (data / site / "manifest.csv").is_file():
+            with (data / site / "manifest.csv").open(encoding="utf-8") as file:
+                files = [data / site / row["path"] for row in csv.DictReader(file)]
+            for file in files[:: max(1, len(files) // most)][:most]:
+                yield f"open chest CT, {site}", file
+
+
 def table_crops(data: Path) -> list[Path]:
     """Crops of song2021 that hold nothing but the scanner table."""
     with (data / "song2021" / "manifest.csv").open(encoding="utf-8") as file:
