@@ -39,6 +39,9 @@ MOST_PATIENTS = 90
 SLICES = 2
 """Slices of each of them, from the middle of the lungs."""
 
+Version = tuple[str, str]
+"""Kind of change, and what lacks or how strong it is."""
+
 Measured = Interval | str
 """A patient AUC with its interval, or in words why there is none."""
 
@@ -143,41 +146,49 @@ def _pictures(
     shown: Sequence[_Shown], checkpoint: Checkpoint, engine: TorchEngine
 ) -> dict[str, Any]:
     """Patient AUC on pictures as they are, and on each kind that lacks something."""
-    config = checkpoint.metadata.preprocessing
-    lacking = [views_without(one.lung_slice, config) for one in shown]
-    disturbed = [curves(one.lung_slice, config) for one in shown]
-    as_it_is = [one.lung_slice.picture for one in shown]
-
-    def auc(pictures: Sequence[NDArray[np.uint8] | None]) -> Measured:
-        return _auc_of(shown, pictures, engine)
-
-    names = list(lacking[0]) if lacking else []
-    kinds = {kind: list(levels) for kind, levels in disturbed[0].items()} if disturbed else {}
+    answers: dict[Version, list[tuple[_Shown, NDArray[np.float32]]]] = {}
+    for one in shown:
+        versions = _versions(one.lung_slice, checkpoint)
+        made = {name: picture for name, picture in versions.items() if picture is not None}
+        probabilities = engine.run(np.stack(list(made.values()))).probabilities
+        for name in versions:
+            answers.setdefault(name, [])
+        for name, row in zip(made, probabilities, strict=True):
+            answers[name].append((one, row))
+    measured = {name: _auc_of(found) for name, found in answers.items()}
+    kinds = dict.fromkeys(kind for kind, _ in measured if kind not in ("as_it_is", "without"))
     return {
         "patients": len({one.patient_id for one in shown}),
         "slices": len(shown),
-        "as_it_is": auc(as_it_is),
-        "without": {name: auc([views[name] for views in lacking]) for name in names},
+        "as_it_is": measured.get(("as_it_is", ""), "no slice was left"),
+        "without": {name: auc for (kind, name), auc in measured.items() if kind == "without"},
         "curves": {
-            kind: {level: auc([each[kind][level] for each in disturbed]) for level in levels}
-            for kind, levels in kinds.items()
+            kind: {level: auc for (other, level), auc in measured.items() if other == kind}
+            for kind in kinds
         },
     }
 
 
-def _auc_of(
-    shown: Sequence[_Shown],
-    pictures: Sequence[NDArray[np.uint8] | None],
-    engine: TorchEngine,
-) -> Measured:
-    usable = [
-        (one, picture) for one, picture in zip(shown, pictures, strict=True) if picture is not None
-    ]
-    if not usable:
+def _versions(
+    lung_slice: LungSlice, checkpoint: Checkpoint
+) -> dict[Version, NDArray[np.uint8] | None]:
+    """The picture as it is, and every changed one that can be made of it."""
+    config = checkpoint.metadata.preprocessing
+    versions: dict[Version, NDArray[np.uint8] | None] = {("as_it_is", ""): lung_slice.picture}
+    for name, picture in views_without(lung_slice, config).items():
+        versions["without", name] = picture
+    for kind, levels in curves(lung_slice, config).items():
+        for level, picture in levels.items():
+            versions[kind, level] = picture
+    return versions
+
+
+def _auc_of(answers: Sequence[tuple[_Shown, NDArray[np.float32]]]) -> Measured:
+    if not answers:
         return "no picture of this kind could be made: the pictures are cut to the lung"
-    probabilities = engine.run(np.stack([picture for _, picture in usable])).probabilities
-    labels = np.array([one.label for one, _ in usable], np.int64)
-    return patient_auc_of(labels, probabilities, [one.patient_id for one, _ in usable])
+    labels = np.array([one.label for one, _ in answers], np.int64)
+    probabilities = np.stack([row for _, row in answers])
+    return patient_auc_of(labels, probabilities, [one.patient_id for one, _ in answers])
 
 
 def patient_auc_of(
