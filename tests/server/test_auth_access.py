@@ -14,6 +14,7 @@ from deeppneumonia.server.accounts import (
     verify_password,
 )
 from deeppneumonia.server.app import create_app
+from deeppneumonia.server.guard import CROWD
 from deeppneumonia.server.rate_limit import RateLimit
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.serving import serve
@@ -170,6 +171,17 @@ def test_too_many_requests_are_slowed_down(services: Services) -> None:
     assert [one.status_code for one in answers] == [200] * 5 + [429] * 2
     assert int(answers[-1].headers["retry-after"]) >= 1
     assert client.get("/health/live").status_code == 200
+
+
+def test_made_up_tokens_do_not_escape_the_limit(services: Services) -> None:
+    app = create_app(services.settings.but(requests_per_minute=1), services)
+    client = TestClient(app, "http://127.0.0.1")
+    answers = [
+        client.get("/health/live", headers={"Authorization": f"Bearer {n}"}) for n in range(CROWD)
+    ]
+    assert [one.status_code for one in answers] == [200] * CROWD
+    last = client.get("/api/v1/account", headers={"Authorization": "Bearer other"})
+    assert last.status_code == 429
 
 
 def test_a_bucket_refills(monkeypatch: pytest.MonkeyPatch) -> None:
