@@ -6,7 +6,7 @@ from importlib.metadata import version
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from deeppneumonia.server import api, health, login, stow
+from deeppneumonia.server import api, health, login, pages, pages_study, stow
 from deeppneumonia.server.database import DatabaseAwayError
 from deeppneumonia.server.guard import Guard
 from deeppneumonia.server.intake import QueueFullError
@@ -38,6 +38,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     app.include_router(login.router)
     app.include_router(stow.router)
     app.include_router(health.router)
+    pages.install(app, pages_study.router)
     app.add_middleware(Guard, settings=settings)
     for error, status in _STATUS_OF.items():
         app.add_exception_handler(error, _answer(status))

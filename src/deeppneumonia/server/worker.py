@@ -57,7 +57,8 @@ def diagnosing(settings: Settings) -> Work:
     def work(study: Path, folder: Path) -> Outcome:
         reading = diagnoser.read(study)
         write_reading(reading, diagnoser.checkpoint, folder)
-        write_viewer(reading, context_of(reading, diagnoser.checkpoint), folder)
+        context = context_of(reading, diagnoser.checkpoint)
+        write_viewer(reading.diagnosis, reading.key_slices, folder, context)
         found = reading.diagnosis
         return Outcome(str(found.status), None if found.diagnosis is None else str(found.diagnosis))
 

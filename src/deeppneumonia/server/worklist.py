@@ -76,8 +76,11 @@ class Worklist:
         Args:
             owner: whose; None for everybody's.
             search: words that must all occur in label, status or diagnosis, or begin the id.
+            answer: a status or a diagnosis; empty for any.
         """
         wanted = _filtered(owner, state, search)
+        if answer:
+            wanted = wanted.where(or_(JOBS.c.status == answer, JOBS.c.diagnosis == answer))
         page = wanted.order_by(JOBS.c.submitted.desc(), JOBS.c.id).limit(limit).offset(offset)
         with self.database.read() as connection:
             total = connection.execute(

@@ -18,7 +18,13 @@ def write_reading(reading: Reading, checkpoint: Checkpoint, folder: Path) -> tup
     Raises:
         OutputError: if the folder cannot be written to.
     """
-    context = ReportContext(
+    context = context_of(reading, checkpoint)
+    return write_outputs(reading.diagnosis, reading.key_slices, folder, context)
+
+
+def context_of(reading: Reading, checkpoint: Checkpoint) -> ReportContext:
+    """What a report made now has to know beside the diagnosis."""
+    return ReportContext(
         version=version("deeppneumonia"),
         created=datetime.now().astimezone(),
         volume=reading.volume,
@@ -26,7 +32,6 @@ def write_reading(reading: Reading, checkpoint: Checkpoint, folder: Path) -> tup
         detail_level=checkpoint.metadata.thresholds.detail,
         trained_on=(*trained_on(checkpoint), *operating_points(checkpoint, reading.diagnosis)),
     )
-    return write_outputs(reading.diagnosis, reading.key_slices, folder, context)
 
 
 def trained_on(checkpoint: Checkpoint) -> tuple[str, ...]:

@@ -1,0 +1,78 @@
+// Three planes of the whole volume in NiiVue, where this server was built with it and the browser
+// has WebGL2; loaded when it is asked for.
+
+const HAS_WEBGL2 = document.createElement("canvas").getContext("webgl2") !== null;
+
+export function offer(root, study, view) {
+  const button = root.querySelector("#volume");
+  if (!HAS_WEBGL2 || !button) return;
+  button.hidden = false;
+  let planes = null;
+  button.addEventListener("click", async () => {
+    const wanted = button.getAttribute("aria-pressed") !== "true";
+    button.disabled = true;
+    try {
+      if (wanted) {
+        swap(root, true); // a canvas that is not laid out has no size to draw into
+        planes ??= await open(root, study);
+        planes.window(view);
+        planes.layers();
+      } else {
+        swap(root, false);
+      }
+      root.dataset.planes = wanted ? "shown" : "";
+    } catch {
+      swap(root, false);
+      button.hidden = true; // the slices stay; the volume cannot be shown here
+    }
+    button.disabled = false;
+    button.setAttribute("aria-pressed", String(wanted && !button.hidden));
+  });
+  root.addEventListener("window", () => planes?.window(view));
+  for (const id of ["viewer-heat", "viewer-boxes"]) {
+    root.querySelector(`#${id}`).addEventListener("change", () => planes?.layers());
+  }
+}
+
+function swap(root, isVolume) {
+  root.querySelector("#stage").hidden = isVolume;
+  root.querySelector("#planes").hidden = !isVolume;
+  root.querySelector("#slice").closest(".tools").hidden = isVolume;
+}
+
+async function open(root, study) {
+  const { Niivue } = await import("./niivue.js");
+  const viewer = new Niivue({
+    backColor: [0, 0, 0, 1],
+    show3Dcrosshair: true,
+    isRadiologicalConvention: true, // the patient's right at the left, as everywhere here
+    dragAndDropEnabled: false,
+    logLevel: "error",
+  });
+  await viewer.attachToCanvas(root.querySelector("#planes"));
+  const layers = [{ url: study.volume_url, name: "volume.nii.gz", colormap: "gray" }];
+  const kinds = [];
+  if (study.heat_url) {
+    layers.push({ url: study.heat_url, name: "heat.nii.gz", colormap: "inferno", cal_min: 20, cal_max: 255 });
+    kinds.push("heat");
+  }
+  if (study.boxes_url) {
+    layers.push({ url: study.boxes_url, name: "boxes.nii.gz", colormap: "blue", cal_min: 100, cal_max: 255 });
+    kinds.push("boxes");
+  }
+  await viewer.loadVolumes(layers);
+  return {
+    window({ center, width }) {
+      if (study.unit !== "HU") return;
+      viewer.volumes[0].cal_min = center - width / 2;
+      viewer.volumes[0].cal_max = center + width / 2;
+      viewer.updateGLVolume();
+    },
+    layers() {
+      kinds.forEach((kind, place) => {
+        const isShown = root.querySelector(`#viewer-${kind}`).checked;
+        viewer.setOpacity(place + 1, isShown ? { heat: 0.5, boxes: 0.9 }[kind] : 0);
+      });
+    },
+  };
+}

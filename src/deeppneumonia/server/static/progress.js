@@ -1,0 +1,43 @@
+// A study on its way: state, place and time stay fresh; buttons cancel, repeat and delete.
+
+const box = document.querySelector("#progress");
+const problem = document.querySelector("#problem");
+const address = `/api/v1/studies/${box?.dataset.study}`;
+const WORDS = { queued: "waiting", running: "being read" };
+
+function duration(seconds) {
+  const whole = Math.round(seconds);
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+async function look() {
+  const answer = await fetch(address).catch(() => null);
+  if (!answer?.ok) return;
+  const study = await answer.json();
+  if (!(study.state in WORDS)) location.reload();
+  const state = document.querySelector("#state");
+  if (state.textContent !== WORDS[study.state]) state.textContent = WORDS[study.state];
+  document.querySelector("#place").textContent = study.place ?? "–";
+  document.querySelector("#elapsed").textContent = duration(study.elapsed_s);
+  document.querySelector("#reason").textContent = study.reason ?? "–";
+}
+
+async function change(button) {
+  if (button.dataset.ask && !confirm(button.dataset.ask)) return;
+  const verb = button.dataset.do;
+  const answer = verb === "delete"
+    ? await fetch(address, { method: "DELETE" })
+    : await fetch(`${address}/${verb}`, { method: "POST" });
+  if (answer.ok) {
+    if (verb === "delete") location.assign("/");
+    else location.reload();
+  } else {
+    problem.textContent = (await answer.json()).detail;
+  }
+}
+
+box?.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-do]");
+  if (button) change(button);
+});
+if (box?.dataset.moving === "true") setInterval(look, 1000);
