@@ -132,5 +132,5 @@ def pool_boxes(fine: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _reader(length: int) -> nn.Sequential:
-    """From features of any scale to a vector: the CT start's are large, a random net's small."""
-    return nn.Sequential(nn.LayerNorm(length), nn.Linear(length, WIDTH), nn.ReLU())
+    """From features of any scale, each standardised over the pictures, to a vector."""
+    return nn.Sequential(nn.BatchNorm1d(length, affine=False), nn.Linear(length, WIDTH), nn.ReLU())

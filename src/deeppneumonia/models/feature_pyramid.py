@@ -27,14 +27,14 @@ class FeaturePyramid(nn.Module):
 
     def __init__(self, map_channels: int, width: int) -> None:
         super().__init__()
-        # Group norm: without it the CT start's large features made the loss diverge.
-        self.lateral4 = nn.Sequential(
-            nn.Conv2d(map_channels // 2, width, 1), nn.GroupNorm(8, width)
-        )
-        self.lateral5 = nn.Sequential(nn.Conv2d(map_channels, width, 1), nn.GroupNorm(8, width))
+        # Batch norm: the CT start's features are large, and most of each is common to all pictures.
+        self.lateral4 = nn.Sequential(nn.Conv2d(map_channels // 2, width, 1), nn.BatchNorm2d(width))
+        self.lateral5 = nn.Sequential(nn.Conv2d(map_channels, width, 1), nn.BatchNorm2d(width))
         self.smooth4 = nn.Conv2d(width, width, 3, padding=1)
         self.smooth5 = nn.Conv2d(width, width, 3, padding=1)
         self.coarser = nn.Conv2d(width, width, 3, stride=2, padding=1)
+        # Standardised, so that no step of the ranking loss moves a score further than its margin.
+        self.standards = nn.ModuleList(nn.BatchNorm2d(width, affine=False) for _ in STRIDES_PX)
         self.scores = nn.ModuleList(nn.Conv2d(width, 1, 1) for _ in STRIDES_PX)
 
     def forward(self, fourth: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,11 +46,11 @@ class FeaturePyramid(nn.Module):
         level5 = self.smooth5(top).relu()
         doubled = F.interpolate(top, size=fourth.shape[-2:], mode="nearest")
         level4 = self.smooth4(self.lateral4(fourth) + doubled).relu()
-        levels = (level4, level5, self.coarser(level5.detach()).relu())
+        levels = (level4.detach(), level5.detach(), self.coarser(level5.detach()).relu())
         with full_precision(level4):  # in bfloat16 many scores would be equal
             scores = [
-                score(level.detach().float() if number < 2 else level.float()).flatten(1)
-                for number, (score, level) in enumerate(zip(self.scores, levels, strict=True))
+                score(standard(level.float()) / level.shape[1] ** 0.5).flatten(1)
+                for score, standard, level in zip(self.scores, self.standards, levels, strict=True)
             ]
         return level4, torch.cat(scores, dim=1)
 

@@ -69,7 +69,8 @@ def fit_linear_heads(
         for hook in hooks:
             hook.remove()
     weights = balanced_weights(np.array(labels), groups, [site_of[group] for group in groups])
-    for name, head in heads.items():
+    asked = {name: head for name, head in heads.items() if inputs[name]}  # a backbone's may idle
+    for name, head in asked.items():
         _fit(head, np.concatenate(inputs[name]), np.array(labels), weights, penalty)
         logger.info("head %s fitted on %d slices", name, len(labels))
 
