@@ -71,7 +71,7 @@ class Memory:
         while self._watching:
             try:
                 self.peak_mb = max(self.peak_mb, self.now_mb())
-            except OSError:
+            except (OSError, IndexError):  # the server has ended
                 return
             time.sleep(0.1)
 
