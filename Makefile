@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo serve tables test check lint fuzz clean
+.PHONY: help setup demo serve viewer tables test check lint fuzz clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -24,7 +24,16 @@ demo: setup  ## diagnose three phantom patients, or your own: make demo STUDY=pa
 tables: setup  ## every table of benchmarks/RESULTS.md again, from the stored answers
 	$(BIN)/python benchmarks/tables.py
 
-serve: setup  ## the online server on this machine, pages and REST
+VIEWER := src/deeppneumonia/server/viewer
+viewer:  ## the viewer of three planes for the pages; needs Node, and once a network
+	cd $(VIEWER) && npm ci --no-audit --no-fund --fetch-retries=0 && npm run build
+
+$(VIEWER)/../static/niivue.js: $(VIEWER)/package-lock.json
+	@if command -v npm >/dev/null; then $(MAKE) viewer >/dev/null 2>&1 \
+	|| echo "The viewer of three planes could not be built: the pages show slices without it."; \
+	else echo "Node is not here: the pages show slices, without the viewer of three planes."; fi
+
+serve: setup $(VIEWER)/../static/niivue.js  ## the online server on this machine, pages and REST
 	$(BIN)/deeppneumonia serve
 
 check: setup  ## formatting, lint, types

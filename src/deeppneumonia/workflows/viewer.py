@@ -87,12 +87,14 @@ def slice_png(
     with volume_file.open("rb") as file:
         file.seek(start)
         packed = file.read(end - start)
-    kind = np.int16 if picture["unit"] == Unit.HU else np.uint8
-    size = picture["rows"] * picture["columns"] * np.dtype(kind).itemsize
+    shape = picture["rows"], picture["columns"]
+    is_hu = picture["unit"] == Unit.HU
+    size = shape[0] * shape[1] * (2 if is_hu else 1)
     pixels = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size)
-    grey = np.frombuffer(pixels, kind).reshape(picture["rows"], picture["columns"])
-    if kind is np.int16:
-        grey = apply_window(grey.astype(np.float32), center_hu=center_hu, width_hu=width_hu)
+    if not is_hu:
+        return _png(np.frombuffer(pixels, np.uint8).reshape(shape))
+    hu = np.frombuffer(pixels, np.int16).reshape(shape)
+    grey = apply_window(hu.astype(np.float32), center_hu=center_hu, width_hu=width_hu)
     return _png(grey)
 
 

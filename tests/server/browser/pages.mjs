@@ -1,0 +1,97 @@
+// A person's way from a dropped study to its report, in a real browser; prints what was seen as JSON.
+//
+//     node pages.mjs PLAYWRIGHT CHROMIUM ADDRESS STUDY.zip SCREENSHOTS
+import { pathToFileURL } from "node:url";
+
+const [playwright, executablePath, address, study, folder] = process.argv.slice(2);
+const { chromium } = await import(pathToFileURL(playwright));
+const SLOW = 300_000; // a study is read meanwhile, on a machine that may be busy
+const seen = { violations: [], problems: [], foreign: [] };
+
+const browser = await chromium.launch({
+  executablePath,
+  timeout: SLOW,
+  args: ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--use-gl=angle", "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader"],
+});
+const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, colorScheme: "light" });
+page.setDefaultTimeout(SLOW);
+page.on("pageerror", (error) => seen.problems.push(error.message));
+page.on("request", (request) => {
+  const url = request.url();
+  if (!url.startsWith(address) && !url.startsWith("data:")) seen.foreign.push(url);
+});
+await page.exposeFunction("violated", (what) => seen.violations.push(what));
+await page.addInitScript(() => {
+  document.addEventListener("securitypolicyviolation", (event) => {
+    window.violated(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`);
+  });
+});
+
+await page.goto(address);
+await page.setInputFiles("#files", study);
+await page.locator("#uploads a").waitFor();
+seen.sent = await page.locator("#uploads li").innerText();
+await shoot("worklist");
+await page.locator("#uploads a").click();
+await page.locator("#progress").first().waitFor();
+await page.locator("#headline").waitFor(); // the page reloads itself when the answer is there
+seen.headline = await page.locator("#headline").innerText();
+seen.status = await page.locator(".status").innerText();
+seen.rows = await page.locator(".impression .bars tbody tr").count();
+seen.downloads = await page.locator(".files a").count();
+
+await page.locator("#slide img").first().waitFor();
+const at = () => page.locator("#slide img").first().evaluate((one) => ({ src: one.getAttribute("src"), width: one.naturalWidth }));
+seen.first = await at();
+await page.locator("#stage").focus();
+await page.keyboard.press("ArrowUp");
+await page.keyboard.press("m");
+await page.waitForFunction((before) => document.querySelector("#slide img").getAttribute("src") !== before
+  && document.querySelector("#slide img").getAttribute("src").includes("center=40"), seen.first.src);
+seen.second = await at();
+const wide = () => page.locator("#slide").evaluate((one) => one.clientWidth);
+const before = await wide();
+await page.keyboard.press("+");
+seen.zoomed = (await wide()) / before;
+await page.keyboard.press("0");
+await page.keyboard.press("l");
+await shoot("study");
+
+if (await page.locator("#volume").isVisible().catch(() => false)) {
+  await page.locator("#volume").click();
+  await page.waitForFunction(() => document.querySelector("#viewer").dataset.planes === "shown"
+    || document.querySelector("#volume").hidden);
+  seen.planes = await page.locator("#viewer").getAttribute("data-planes");
+  await page.waitForTimeout(1000);
+  seen.greys = await page.locator("#planes").screenshot().then((png) => png.length);
+  await page.locator("#viewer").screenshot({ path: `${folder}/planes.png` });
+  await page.locator("#volume").click();
+}
+
+await page.locator("[name=agrees][value=false]").check();
+await page.locator("[name=label]").selectOption({ index: 2 });
+await page.locator("[name=comment]").fill("Lobar, I would say.");
+await page.getByRole("button", { name: "Send" }).click();
+await page.getByText("Lobar, I would say.").waitFor();
+seen.feedback = await page.locator("#feedback ul").innerText();
+
+for (const [name, width, colorScheme] of [["phone-dark", 390, "dark"], ["desk-dark", 1280, "dark"], ["phone-light", 390, "light"]]) {
+  await page.setViewportSize({ width, height: 844 });
+  await page.emulateMedia({ colorScheme });
+  await shoot(`study-${name}`);
+  seen[`overflow-${name}`] = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+}
+await page.goto(`${address}?answer=healthy&search=nothing-like-this`);
+seen.empty = await page.locator(".empty").innerText();
+console.log(JSON.stringify(seen));
+await browser.close();
+
+async function shoot(name) {
+  await page.evaluate(async () => {
+    for (const one of document.images) one.loading = "eager";
+    await Promise.all([...document.images].map((one) => one.decode().catch(() => {})));
+  });
+  await page.screenshot({ path: `${folder}/${name}.png`, fullPage: true });
+}
