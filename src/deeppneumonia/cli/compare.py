@@ -15,6 +15,13 @@ Models = Annotated[
 MoreModels = Annotated[
     list[str] | None, typer.Argument(metavar="MODEL", help="Further names after --models.")
 ]
+RecipeFile = Annotated[
+    Path | None, typer.Option(help="Comparison recipe (TOML); see configs/compare/.")
+]
+DataFolder = Annotated[Path | None, typer.Option(help="Folder that the recipe's manifests lie in.")]
+WeightsFolder = Annotated[
+    Path | None, typer.Option(help="Folder that the recipe's start weights lie in.")
+]
 
 
 def compare(
@@ -22,9 +29,7 @@ def compare(
         Path, typer.Option("--out", "-o", help="Folder of this comparison; resumes it.")
     ],
     more: MoreModels = None,
-    recipe: Annotated[
-        Path | None, typer.Option(help="Comparison recipe (TOML); see configs/compare/.")
-    ] = None,
+    recipe: RecipeFile = None,
     manifest: Annotated[
         list[Path] | None,
         typer.Option("--manifest", "-m", help="CSV; may be given several times."),
@@ -38,12 +43,8 @@ def compare(
         list[Path] | None,
         typer.Option(help="CSV of patients that nothing is trained on; may be repeated."),
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder that the recipe's manifests lie in.")
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Folder that the recipe's start weights lie in.")
-    ] = None,
+    data: DataFolder = None,
+    weights: WeightsFolder = None,
     device: Device = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,

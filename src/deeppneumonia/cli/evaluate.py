@@ -17,6 +17,15 @@ from deeppneumonia.cli.console import (
 )
 from deeppneumonia.cli.progress import progress_bar
 
+LabelMap = Annotated[
+    list[str] | None,
+    typer.Option("--map", help="Rename a label of the manifest, as cap=bacterial."),
+]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Also say what the network relies on: trust.html and trust.json."),
+]
+
 
 def evaluate(
     manifest: Annotated[
@@ -31,16 +40,8 @@ def evaluate(
     part: Annotated[
         str | None, typer.Option("--split", help="Only rows whose split is this word.")
     ] = None,
-    label_map: Annotated[
-        list[str] | None,
-        typer.Option("--map", help="Rename a label of the manifest, as cap=bacterial."),
-    ] = None,
-    trust: Annotated[
-        bool,
-        typer.Option(
-            "--trust", help="Also say what the network relies on: trust.html and trust.json."
-        ),
-    ] = False,
+    label_map: LabelMap = None,
+    trust: Trust = False,
     device: Device = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
