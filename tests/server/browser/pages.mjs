@@ -59,6 +59,7 @@ await page.keyboard.press("0");
 await page.keyboard.press("l");
 await shoot("study");
 
+if (await page.locator(".go").count()) await page.locator(".go").first().click();
 if (await page.locator("#volume").isVisible().catch(() => false)) {
   await page.locator("#volume").click();
   await page.waitForFunction(() => document.querySelector("#viewer").dataset.planes === "shown"

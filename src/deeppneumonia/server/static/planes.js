@@ -1,6 +1,12 @@
 // Three planes of the whole volume in NiiVue, where this server was built with it and the browser
 // has WebGL2; loaded when it is asked for.
 
+// As on the slices: inferno without its black, the lung visible beneath it; boxes in sky blue.
+const HEAT = {
+  R: [86, 188, 249, 252], G: [15, 55, 142, 255], B: [109, 84, 9, 164], A: [0, 70, 120, 160],
+  I: [0, 128, 200, 255],
+};
+const BOX = { R: [86, 86], G: [180, 180], B: [233, 233], A: [0, 255], I: [0, 255] };
 const HAS_WEBGL2 = document.createElement("canvas").getContext("webgl2") !== null;
 
 export function offer(root, study, view) {
@@ -17,6 +23,7 @@ export function offer(root, study, view) {
         planes ??= await open(root, study);
         planes.window(view);
         planes.layers();
+        planes.go(Number(root.querySelector("#slice").value));
       } else {
         swap(root, false);
       }
@@ -44,24 +51,31 @@ async function open(root, study) {
   const { Niivue } = await import("./niivue.js");
   const viewer = new Niivue({
     backColor: [0, 0, 0, 1],
-    show3Dcrosshair: true,
+    multiplanarShowRender: 0, // never: a surface of a chest shows nothing that is meant here
+    crosshairWidth: 0.5,
     isRadiologicalConvention: true, // the patient's right at the left, as everywhere here
     dragAndDropEnabled: false,
     logLevel: "error",
   });
-  await viewer.attachToCanvas(root.querySelector("#planes"));
+  await viewer.attachToCanvas(root.querySelector("#planes canvas"));
+  viewer.addColormap("heat", HEAT);
+  viewer.addColormap("box", BOX);
   const layers = [{ url: study.volume_url, name: "volume.nii.gz", colormap: "gray" }];
   const kinds = [];
   if (study.heat_url) {
-    layers.push({ url: study.heat_url, name: "heat.nii.gz", colormap: "inferno", cal_min: 20, cal_max: 255 });
+    layers.push({ url: study.heat_url, name: "heat.nii.gz", colormap: "heat", cal_min: 1, cal_max: 255 });
     kinds.push("heat");
   }
   if (study.boxes_url) {
-    layers.push({ url: study.boxes_url, name: "boxes.nii.gz", colormap: "blue", cal_min: 100, cal_max: 255 });
+    layers.push({ url: study.boxes_url, name: "boxes.nii.gz", colormap: "box", cal_min: 100, cal_max: 255 });
     kinds.push("boxes");
   }
   await viewer.loadVolumes(layers);
   return {
+    go(index) {
+      viewer.scene.crosshairPos = [0.5, 0.5, (index + 0.5) / study.slices];
+      viewer.drawScene();
+    },
     window({ center, width }) {
       if (study.unit !== "HU") return;
       viewer.volumes[0].cal_min = center - width / 2;
@@ -71,7 +85,7 @@ async function open(root, study) {
     layers() {
       kinds.forEach((kind, place) => {
         const isShown = root.querySelector(`#viewer-${kind}`).checked;
-        viewer.setOpacity(place + 1, isShown ? { heat: 0.5, boxes: 0.9 }[kind] : 0);
+        viewer.setOpacity(place + 1, isShown ? { heat: 0.5, boxes: 1 }[kind] : 0);
       });
     },
   };

@@ -24,6 +24,8 @@ for (const control of [opacity, heat, boxes]) control?.addEventListener("input",
 document.querySelector("#keys")?.addEventListener("click", (event) => {
   const button = event.target.closest("[data-slice]");
   if (!button) return;
+  const planes = document.querySelector("#volume[aria-pressed=true]");
+  if (planes) planes.click(); // back to the slices
   const slider = document.querySelector("#slice");
   slider.value = button.dataset.slice;
   slider.dispatchEvent(new Event("input"));
