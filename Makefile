@@ -46,7 +46,7 @@ test: check  ## every check and every test
 
 FUZZ_S ?= 60
 fuzz: setup  ## look for files that break the readers, for FUZZ_S seconds; a finding becomes a test
-	$(BIN)/python -W ignore fuzz/fuzz_readers.py -max_total_time=$(FUZZ_S)
+	$(BIN)/python -W ignore fuzz/fuzz_readers.py -timeout=0 -max_total_time=$(FUZZ_S)
 
 clean:  ## remove the environment and everything made
 	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

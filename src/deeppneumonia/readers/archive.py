@@ -76,7 +76,10 @@ def _unpack_member(zipped: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Pat
 
 
 def _is_clutter(member: zipfile.ZipInfo) -> bool:
-    return member.is_dir() or any(map(is_clutter, PurePosixPath(member.filename).parts))
+    # Not member.is_dir(): it fails on an empty name, which the fuzzer found.
+    return member.filename.endswith("/") or any(
+        map(is_clutter, PurePosixPath(member.filename).parts)
+    )
 
 
 def _check_index(members: list[zipfile.ZipInfo], archive_bytes: int, limits: Limits) -> None:
