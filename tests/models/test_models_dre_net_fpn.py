@@ -5,8 +5,9 @@ import torch
 
 from deeppneumonia.models import create_model, parameter_count
 from deeppneumonia.models.dre_net_fpn import DreNetFpn, GatedAttention, pool_boxes
-from deeppneumonia.models.feature_pyramid import SquareGrid, pick_small_and_large
+from deeppneumonia.models.feature_pyramid import SquareGrid
 from deeppneumonia.models.losses import detail_losses, mean_detail_loss, ranking_loss
+from deeppneumonia.models.proposals import pick_details
 from deeppneumonia.models.registry import BACKBONES
 
 
@@ -48,7 +49,7 @@ def test_three_small_then_three_large_are_picked_best_first_and_apart() -> None:
     scores[0, best] = torch.tensor([3.0, 2.0, 1.5])
     scores[0, 46] = 2.9  # beside the best, so left out
     scores[0, grid.small + 24] = 5.0  # higher than any small one, and still in the second group
-    picks = pick_small_and_large(scores, grid)[0].tolist()
+    picks = pick_details(scores, grid.overlaps, grid.small)[0].tolist()
     assert picks[:4] == [*best, grid.small + 24]
     assert len(set(picks)) == 6
 

@@ -14,15 +14,10 @@ from torch.nn import functional as F
 
 from deeppneumonia.models.backbone import Backbone, full_precision
 from deeppneumonia.models.crops import crop_boxes
-from deeppneumonia.models.feature_pyramid import (
-    POOLED_STRIDE_PX,
-    FeaturePyramid,
-    SquareGrid,
-    pick_small_and_large,
-)
-from deeppneumonia.models.losses import detail_losses, mean_detail_loss, ranking_loss
-from deeppneumonia.models.network import DetailOutput, Network, NetworkOutput
-from deeppneumonia.models.proposals import DETAIL_COUNT
+from deeppneumonia.models.detail_network import DetailNetwork
+from deeppneumonia.models.feature_pyramid import POOLED_STRIDE_PX, FeaturePyramid, SquareGrid
+from deeppneumonia.models.network import DetailOutput, NetworkOutput
+from deeppneumonia.models.proposals import DETAIL_COUNT, pick_details
 
 WIDTH = 128
 """Channels of the pyramid, and length of every vector read from it."""
@@ -32,23 +27,21 @@ ROI_SAMPLES = 14
 
 ATTENTION_UNITS = 64
 
-PAIRS = DETAIL_COUNT * (DETAIL_COUNT - 1) // 2
 
-
-class DreNetFpn(Network):
+class DreNetFpn(DetailNetwork):
     """Details relation extraction on a feature pyramid: one backbone pass a picture.
 
     The answer is linear in what it is made of, z = sum_i w_i (W u_i) + b over the picture and its
     K details with sum_i w_i = 1, so that a weight says how much of the answer came from where.
     """
 
+    ranked_pairs = DETAIL_COUNT * (DETAIL_COUNT - 1) // 2  # the sum over pairs drowned the others
+
     def __init__(self, name: str, backbone: Backbone, num_classes: int) -> None:
         super().__init__(name, backbone)
-        self.image_map = nn.Identity()  # Grad-CAM's handle: the last map, seen by every stream
         self.pyramid = FeaturePyramid(backbone.map_channels, WIDTH)
         self.read_picture = _reader(backbone.feature_count)
         self.read_detail = _reader(4 * WIDTH)
-        self.dropout = nn.Dropout(0.5)
         self.image_head = nn.Linear(WIDTH, num_classes)
         self.detail_head = nn.Linear(WIDTH, num_classes)
         self.attention = GatedAttention(WIDTH, ATTENTION_UNITS)
@@ -64,7 +57,7 @@ class DreNetFpn(Network):
         features = self.backbone.pool(last)  # (N, D)  f
         fine, scores = self.pyramid(fourth, last)  # (N, W, S/16, S/16); (N, A)
         grid = SquareGrid.of(fine.shape[-1], fine.device)
-        picks = pick_small_and_large(scores.detach(), grid)  # (N, K)
+        picks = pick_details(scores.detach(), grid.overlaps, grid.small)  # (N, K)
         boxes = grid.boxes[picks]  # (N, K, 4)
         with full_precision(fine):
             image = self.read_picture(features)  # (N, W)
@@ -82,28 +75,6 @@ class DreNetFpn(Network):
                     weights=weights[:, 1:],
                 ),
             )
-
-    def loss(
-        self, output: NetworkOutput, targets: Tensor, class_weights: Tensor | None = None
-    ) -> Tensor:
-        """CE(z_raw) + CE(z) + mean_k L_k + L_rank / pairs; the last trains the scores only.
-
-        DRE-Net sums L_rank over the 15 pairs of details, which drowns the others.
-        """
-        if output.image_logits is None or output.details is None:
-            raise ValueError(f"{self.name} can only judge its own output, with details")
-        details = output.details
-        return (
-            F.cross_entropy(output.image_logits, targets, class_weights)
-            + F.cross_entropy(output.logits, targets, class_weights)
-            + mean_detail_loss(details.logits, targets, class_weights)
-            + ranking_loss(details.scores, detail_losses(details.logits, targets)) / PAIRS
-        )
-
-    @property
-    def cam_layer(self) -> nn.Module:
-        """The backbone's last map."""
-        return self.image_map
 
 
 class GatedAttention(nn.Module):

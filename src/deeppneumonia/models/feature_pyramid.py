@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deeppneumonia.models.backbone import full_precision
-from deeppneumonia.models.proposals import PICKS_PER_GROUP, box_overlaps, pick_apart
+from deeppneumonia.models.proposals import anchor_grid, box_overlaps
 
 STRIDES_PX = (16, 32, 64)
 POOLED_STRIDE_PX = STRIDES_PX[0]
@@ -71,26 +71,15 @@ class SquareGrid:
     @staticmethod
     def of(cells: int, device: torch.device) -> "SquareGrid":
         """The grid of a picture whose finest level has so many cells a side."""
-        boxes = [
-            squares(-(-cells * STRIDES_PX[0] // stride), stride).to(device) for stride in STRIDES_PX
-        ]
+        boxes = [level_squares(cells, stride).to(device) for stride in STRIDES_PX]
         everything = torch.cat(boxes)
         return SquareGrid(
             everything, box_overlaps(everything, everything), len(everything) - len(boxes[-1])
         )
 
 
-def squares(cells: int, stride_px: int) -> Tensor:
-    """(cells * cells, 4): one square a cell, centred on it, three strides wide."""
-    centres = (torch.arange(cells) + 0.5) * stride_px
-    y, x = torch.meshgrid(centres, centres, indexing="ij")
-    half = SIDE_IN_STRIDES * stride_px / 2
-    return torch.stack([x - half, y - half, x + half, y + half], dim=-1).reshape(-1, 4)
-
-
-def pick_small_and_large(scores: Tensor, grid: SquareGrid) -> Tensor:
-    """Positions (N, K) of the three best small and the three best large squares, kept apart."""
-    s = grid.small
-    small = pick_apart(scores[:, :s], grid.overlaps[:s, :s], PICKS_PER_GROUP)
-    large = pick_apart(scores[:, s:], grid.overlaps[s:, s:], PICKS_PER_GROUP) + s
-    return torch.cat([small, large], dim=1)
+def level_squares(finest_cells: int, stride_px: int) -> Tensor:
+    """The squares of one level, where the finest has so many cells a side."""
+    cells = -(-finest_cells * POOLED_STRIDE_PX // stride_px)  # rounded up, as a strided map is
+    side_px = SIDE_IN_STRIDES * stride_px
+    return anchor_grid(cells, stride_px, side_px, side_px)

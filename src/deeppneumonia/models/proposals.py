@@ -4,6 +4,8 @@ Source: Song et al., TCBB 2021 (doi 10.1109/TCBB.2021.3065361), after NTS-Net (Y
 ECCV 2018). Everything is in pixels of the 448 px picture; a box is x0, y0, x1, y1.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,14 +46,17 @@ PYRAMID_CHANNELS = 128
 
 def anchor_boxes() -> Tensor:
     """(261, 4): level by level, row by row; centres at (cell + 0.5) * stride."""
-    levels = []
-    for level in LEVELS:
-        centres = (torch.arange(level.cells) + 0.5) * level.stride_px
-        y, x = torch.meshgrid(centres, centres, indexing="ij")
-        half = level.side_px / 2
-        boxes = torch.stack([x - half, y - half, x + half, y + half], dim=-1)
-        levels.append(boxes.reshape(-1, 4))
-    return torch.cat(levels)
+    return torch.cat(
+        [anchor_grid(one.cells, one.stride_px, one.side_px, one.side_px) for one in LEVELS]
+    )
+
+
+def anchor_grid(cells: int, stride_px: int, height_px: float, width_px: float) -> Tensor:
+    """(cells * cells, 4): one anchor a cell, row by row; centres at (cell + 0.5) * stride."""
+    centres = (torch.arange(cells) + 0.5) * stride_px
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    down, right = height_px / 2, width_px / 2
+    return torch.stack([x - right, y - down, x + right, y + down], dim=-1).reshape(-1, 4)
 
 
 def box_overlaps(boxes: Tensor, others: Tensor) -> Tensor:
@@ -95,16 +100,22 @@ def pick_apart(
     return torch.stack(picks, dim=1)
 
 
-def pick_details(scores: Tensor, overlaps: Tensor) -> Tensor:
-    """Positions (N, K) of the three best small and three best large of 261 scored anchors."""
-    s, n = SMALL_COUNT, PICKS_PER_GROUP
-    small = pick_apart(scores[:, :s], overlaps[:s, :s], n)
-    large = pick_apart(scores[:, s:], overlaps[s:, s:], n) + s
-    return torch.cat([small, large], dim=1)
+def pick_details(scores: Tensor, overlaps: Tensor, small: int = SMALL_COUNT) -> Tensor:
+    """Positions (N, K) of the three best small and three best large of scored anchors (N, A).
+
+    Args:
+        scores: (N, A).
+        overlaps: (A, A) intersection over union.
+        small: so many anchors are small; the large ones follow.
+    """
+    n = PICKS_PER_GROUP
+    best_small = pick_apart(scores[:, :small], overlaps[:small, :small], n)
+    best_large = pick_apart(scores[:, small:], overlaps[small:, small:], n) + small
+    return torch.cat([best_small, best_large], dim=1)
 
 
-class ProposalPyramid(nn.Module):
-    """Scores every anchor from the last map of the whole picture, and picks K of them.
+class AnchorPyramid(nn.Module, ABC):
+    """Scores every anchor from the last map of the whole picture, and picks some of them.
 
     Runs in float32 under autocast too: in bfloat16 many scores would be equal.
     """
@@ -112,30 +123,47 @@ class ProposalPyramid(nn.Module):
     anchors: Tensor
     overlaps: Tensor
 
-    def __init__(self, map_channels: int) -> None:
+    def __init__(self, map_channels: int, anchors: Tensor, shapes: Sequence[int]) -> None:
+        """For anchors (A, 4) with so many shapes a cell on each of the three levels."""
         super().__init__()
         width = PYRAMID_CHANNELS
         self.down1 = nn.Conv2d(map_channels, width, 3, stride=1, padding=1)
         self.down2 = nn.Conv2d(width, width, 3, stride=2, padding=1)
         self.down3 = nn.Conv2d(width, width, 3, stride=2, padding=1)
-        self.score1 = nn.Conv2d(width, 1, 1)
-        self.score2 = nn.Conv2d(width, 1, 1)
-        self.score3 = nn.Conv2d(width, 1, 1)
-        anchors = anchor_boxes()
+        self.score1, self.score2, self.score3 = (nn.Conv2d(width, count, 1) for count in shapes)
         self.register_buffer("anchors", anchors, persistent=False)
         self.register_buffer("overlaps", box_overlaps(anchors, anchors), persistent=False)
 
+    @abstractmethod
+    def pick(self, scores: Tensor) -> Tensor:
+        """Positions (N, K) of the picked ones among scored anchors (N, A)."""
+
     def score(self, feature_map: Tensor) -> Tensor:
-        """From a map (N, M, 14, 14) to one score for each of 261 anchors, (N, 261)."""
+        """From a map (N, M, 14, 14) to one score for each anchor, (N, A)."""
         with full_precision(feature_map):
             d1 = self.down1(feature_map.float()).relu()  # (N, 128, 14, 14)  D1
             d2 = self.down2(d1).relu()  # (N, 128, 7, 7)    D2
             d3 = self.down3(d2).relu()  # (N, 128, 4, 4)    D3
-            scores = [self.score1(d1), self.score2(d2), self.score3(d3)]  # (N, 1, cells, cells)
+            scores = [
+                self.score1(d1),
+                self.score2(d2),
+                self.score3(d3),
+            ]  # (N, shapes, cells, cells)
             return torch.cat([level.flatten(1) for level in scores], dim=1)
 
     def forward(self, feature_map: Tensor) -> tuple[Tensor, Tensor]:
         """The K boxes (N, K, 4), without gradient, and their scores (N, K), with it."""
-        scores = self.score(feature_map)  # (N, 261)  s
-        picks = pick_details(scores.detach(), self.overlaps)  # (N, K)
+        scores = self.score(feature_map)  # (N, A)  s
+        picks = self.pick(scores.detach())  # (N, K)
         return self.anchors[picks], scores.gather(1, picks)
+
+
+class ProposalPyramid(AnchorPyramid):
+    """Picks three small and three large squares of 261."""
+
+    def __init__(self, map_channels: int) -> None:
+        super().__init__(map_channels, anchor_boxes(), shapes=(1, 1, 1))
+
+    def pick(self, scores: Tensor) -> Tensor:
+        """Positions (N, K) of scored anchors (N, 261)."""
+        return pick_details(scores, self.overlaps)

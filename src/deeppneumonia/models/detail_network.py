@@ -1,0 +1,61 @@
+"""What the networks that look at details share: their loss, and how a crop is read.
+
+[R], [N]: L = CE(z_raw) + CE(z) + mean_k L_k + L_rank. Source: Song et al., TCBB 2021
+(doi 10.1109/TCBB.2021.3065361), after NTS-Net (Yang et al., ECCV 2018).
+"""
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from deeppneumonia.models.backbone import Backbone
+from deeppneumonia.models.crops import crop_boxes
+from deeppneumonia.models.losses import detail_losses, mean_detail_loss, ranking_loss
+from deeppneumonia.models.network import Network, NetworkOutput
+
+DETAIL_PX = 224
+"""Side to which a detail is enlarged that the backbone reads by itself."""
+
+
+class DetailNetwork(Network):
+    """A network that proposes details, reads them, and answers from them and the whole picture."""
+
+    ranked_pairs: ClassVar[int] = 1
+    """L_rank is divided by this."""
+
+    def __init__(self, name: str, backbone: Backbone) -> None:
+        super().__init__(name, backbone)
+        self.image_map = nn.Identity()  # Grad-CAM's handle: only the whole picture's map passes
+        self.dropout = nn.Dropout(0.5)
+
+    def check_side(self, pictures: Tensor) -> None:
+        """ValueError unless pictures (N, 1, S, S) have the one side that fits the anchors."""
+        if pictures.shape[-1] != self.input_px:
+            raise ValueError(f"{self.name} reads {self.input_px} px, not {pictures.shape[-1]} px")
+
+    def read_details(self, x: Tensor, boxes: Tensor) -> Tensor:
+        """Features (N, K, D) of boxes (N, K, 4), each enlarged to 224 px."""
+        crops = crop_boxes(x, boxes, DETAIL_PX)  # (N K, 3, 224, 224)
+        features = self.backbone.pool(self.backbone.feature_map(crops))  # (N K, D)
+        return features.view(*boxes.shape[:2], -1)
+
+    def loss(
+        self, output: NetworkOutput, targets: Tensor, class_weights: Tensor | None = None
+    ) -> Tensor:
+        """CE(z_raw) + CE(z) + mean_k L_k + L_rank; the last trains what proposes, and only that."""
+        if output.image_logits is None or output.details is None:
+            raise ValueError(f"{self.name} can only judge its own output, with details")
+        details = output.details
+        ranking = ranking_loss(details.scores, detail_losses(details.logits, targets))
+        return (
+            F.cross_entropy(output.image_logits, targets, class_weights)
+            + F.cross_entropy(output.logits, targets, class_weights)
+            + mean_detail_loss(details.logits, targets, class_weights)
+            + ranking / self.ranked_pairs
+        )
+
+    @property
+    def cam_layer(self) -> nn.Module:
+        """The whole picture's last map; maps of details do not pass it."""
+        return self.image_map
