@@ -24,9 +24,9 @@ from deeppneumonia.readers import (
     sharing_a_child,
     study,
 )
-from deeppneumonia.readers.child import ChangedStudyError
 from deeppneumonia.readers.children import MAX_CHILDREN
 from deeppneumonia.readers.limits import VARIABLE, limits_from
+from deeppneumonia.readers.messages import ChangedStudyError
 from deeppneumonia.readers.process import start_template
 
 

@@ -25,6 +25,7 @@ from deeppneumonia.readers import study
 from deeppneumonia.readers.gate import Stamp, stamp_of, stamps_of
 from deeppneumonia.readers.limits import VARIABLE, UnsafeInputError, current_limits
 from deeppneumonia.readers.messages import (
+    ChangedStudyError,
     Said,
     error_said,
     pack,
@@ -40,16 +41,6 @@ OPEN_FILES = 64
 RECURSION = 400
 """pydicom takes about five calls a level, so that sequences may be nested some 70 deep; the usual
 1,000 calls remain for the program that reads a header again for its report."""
-
-
-class ChangedStudyError(StudyError):
-    """The files are not those that were there when the reading began."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The study changed while it was being read, so its slices may not belong together: "
-            "wait until it is complete, and read it again."
-        )
 
 
 class Reader:

@@ -22,9 +22,10 @@ from deeppneumonia.readers import study
 from deeppneumonia.readers.archive import is_zip
 from deeppneumonia.readers.children import Children
 from deeppneumonia.readers.gate import Lease, stamps_of
-from deeppneumonia.readers.limits import check_voxels, current_limits
+from deeppneumonia.readers.limits import UnsafeInputError, check_voxels, current_limits
 from deeppneumonia.readers.messages import (
     PIXEL_TYPES,
+    ChangedStudyError,
     Said,
     error_heard,
     shape_heard,
@@ -197,12 +198,9 @@ class ChildSlices:
         rows, columns = self.shape[1:]
         kind = str(head.get("type"))
         if kind not in PIXEL_TYPES or len(body) != rows * columns * np.dtype(kind).itemsize:
-            raise error_heard(
-                {
-                    "error": "UnsafeInputError",
-                    "message": f"Slice {index + 1} (counted from the feet) came back in another "
-                    "size than the study's: the file is damaged; export the study again.",
-                }
+            raise UnsafeInputError(
+                f"Slice {index + 1} (counted from the feet) came back in another size than the "
+                "study's: the file is damaged; export the study again."
             )
         return np.frombuffer(body, kind).reshape(rows, columns)
 
@@ -210,19 +208,15 @@ class ChildSlices:
         child = ChildProcess()
         try:
             if _open(child, self.order, "volume")[1] != self.digest:
-                raise error_heard(CHANGED)
+                raise ChangedStudyError(
+                    "The study is not the one that was opened: its files have changed since; "
+                    "read it again."
+                )
         except BaseException:
             child.close()
             raise
         _children.keep(self, child)
         return child
-
-
-CHANGED = {
-    "error": "ChangedStudyError",
-    "message": "The study is not the one that was opened: its files have changed since; "
-    "read it again.",
-}
 
 
 _children = Children()

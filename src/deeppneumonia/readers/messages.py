@@ -25,6 +25,17 @@ Said = Mapping[str, Any]
 Part = TypeVar("Part")
 
 
+class ChangedStudyError(StudyError):
+    """The files are not those that were there when the reading began."""
+
+    def __init__(
+        self,
+        message: str = "The study changed while it was being read, so its slices may not belong "
+        "together: wait until it is complete, and read it again.",
+    ) -> None:
+        super().__init__(message)
+
+
 class UnforeseenInputError(StudyError):
     """A file that brought our own code to a halt where no one thought of it."""
 
