@@ -22,7 +22,7 @@ import numpy as np
 from deeppneumonia.domain.volume import Volume
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers import study
-from deeppneumonia.readers.gate import Stamp, stamp_of, stamps_of
+from deeppneumonia.readers.gate import Stamp, cannot_open, stamp_of, stamps_of
 from deeppneumonia.readers.limits import VARIABLE, UnsafeInputError, current_limits
 from deeppneumonia.readers.messages import (
     ChangedStudyError,
@@ -111,7 +111,7 @@ def _answer(reader: Reader, request: Said, allowed_bytes: int) -> tuple[Said, Bo
     except RecursionError:
         return error_said(_too_deep()), b""
     except OSError as error:
-        return error_said(_cannot_open(error)), b""
+        return error_said(_no_room_or_closed(error)), b""
     except Exception as error:
         return error_said(unforeseen(error)), b""
 
@@ -131,16 +131,13 @@ def _too_deep() -> UnsafeInputError:
     )
 
 
-def _cannot_open(error: OSError) -> StudyError:
+def _no_room_or_closed(error: OSError) -> StudyError:
     if error.errno in (errno.EFBIG, errno.ENOSPC):
         return StudyError(
             "There is no room for what the study holds in memory or in the folder for temporary "
             "files: free some space and read it again."
         )
-    return StudyError(
-        f"A file or folder of the study cannot be opened ({error.strerror}), where all of it must "
-        "be readable: check the permissions."
-    )
+    return cannot_open(error)
 
 
 def _bound_once() -> None:

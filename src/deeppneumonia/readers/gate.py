@@ -29,6 +29,7 @@ __all__ = [
     "NoStudyError",
     "UnsafeInputError",
     "admit",
+    "cannot_open",
     "check_growth",
     "check_voxels",
     "stamp_of",
@@ -41,6 +42,14 @@ Stamp = tuple[int, int, int]
 
 class NoStudyError(StudyError):
     """There is nothing at the path that this program could read as a study."""
+
+
+def cannot_open(error: OSError) -> StudyError:
+    """What the system said of a file or folder, in our words."""
+    return StudyError(
+        f"A file or folder of the study cannot be opened ({error.strerror}), where all of it must "
+        "be readable: check the permissions."
+    )
 
 
 class Lease:

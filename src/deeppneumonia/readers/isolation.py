@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from deeppneumonia.domain.study import Study
 from deeppneumonia.domain.volume import Volume
-from deeppneumonia.errors import StudyError
 from deeppneumonia.readers import study
 from deeppneumonia.readers.archive import is_zip
 from deeppneumonia.readers.children import Children
-from deeppneumonia.readers.gate import Lease, stamps_of
+from deeppneumonia.readers.gate import Lease, cannot_open, stamps_of
 from deeppneumonia.readers.limits import UnsafeInputError, check_voxels, current_limits
 from deeppneumonia.readers.messages import (
     PIXEL_TYPES,
@@ -147,10 +146,7 @@ def _order(path: Path, series: str | None) -> Order:
         sizes = [size for size, _, _ in stamps_of(path).values()]
         packed = path.is_file() and is_zip(path)
     except OSError as error:
-        raise StudyError(
-            f"A file or folder of the study cannot be opened ({error.strerror}), where all of it "
-            "must be readable: check the permissions."
-        ) from error
+        raise cannot_open(error) from error
     largest = max(sizes, default=0)
     return Order(
         path=path.absolute(),

@@ -8,7 +8,7 @@ from deeppneumonia.domain.study import SourceKind, Study
 from deeppneumonia.domain.volume import Volume
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.dicom import dicom_study, dicom_volume
-from deeppneumonia.readers.gate import Admitted, Lease, NoStudyError, admit
+from deeppneumonia.readers.gate import Admitted, Lease, NoStudyError, admit, cannot_open
 from deeppneumonia.readers.images import picture_study, picture_volume
 from deeppneumonia.readers.volumes import volume_file_study, volume_file_volume
 
@@ -89,10 +89,7 @@ def _find(path: Path) -> Found:
         for file in admitted.files:
             kinds.setdefault(kind_of(file), []).append(file)
     except OSError as error:
-        raise StudyError(
-            f"A file or folder of the study cannot be opened ({error.strerror}), where all of it "
-            "must be readable: check the permissions."
-        ) from error
+        raise cannot_open(error) from error
     volumes = [k for k in (SourceKind.NIFTI, SourceKind.META_IMAGE, SourceKind.NRRD) if k in kinds]
     kind = _one_kind(SourceKind.DICOM in kinds, volumes, SourceKind.PICTURES in kinds, admitted)
     files = kinds[kind]
