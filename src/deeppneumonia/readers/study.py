@@ -10,6 +10,7 @@ from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.dicom import dicom_study, dicom_volume
 from deeppneumonia.readers.gate import Admitted, Lease, NoStudyError, admit, cannot_open
 from deeppneumonia.readers.images import picture_study, picture_volume
+from deeppneumonia.readers.text_headers import HEADER_SUFFIXES
 from deeppneumonia.readers.volumes import volume_file_study, volume_file_volume
 
 ACCEPTED = "a DICOM folder, file or zip, NIfTI, MHA or NRRD, or a folder of PNG or JPEG slices"
@@ -22,10 +23,7 @@ OTHER_PICTURES = (b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
 VOLUME_SUFFIXES = {
     ".nii": SourceKind.NIFTI,
     ".nii.gz": SourceKind.NIFTI,
-    ".mha": SourceKind.META_IMAGE,
-    ".mhd": SourceKind.META_IMAGE,
-    ".nrrd": SourceKind.NRRD,
-    ".nhdr": SourceKind.NRRD,
+    **HEADER_SUFFIXES,
 }
 
 
