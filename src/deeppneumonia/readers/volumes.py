@@ -54,7 +54,14 @@ class LoadedSlices(ArraySource):
 
 def volume_file_study(file: Path, kind: SourceKind, ignored: tuple[str, ...]) -> Study:
     """The one volume of a file, from its header and a hash of its content."""
-    _, (slices, rows, columns) = _geometry(file, kind)
+    _, shape = _geometry(file, kind)
+    return _study_of(file, kind, shape, ignored)
+
+
+def _study_of(
+    file: Path, kind: SourceKind, shape: tuple[int, int, int], ignored: tuple[str, ...]
+) -> Study:
+    slices, rows, columns = shape
     uid = sha256_with_pixels(file)
     series = Series(
         uid=uid,
@@ -77,7 +84,7 @@ def volume_file_volume(
     """
     affine, shape = _geometry(file, kind)
     turn = to_display(affine, shape)
-    study = volume_file_study(file, kind, ignored)
+    study = _study_of(file, kind, shape, ignored)
     array = np.ascontiguousarray(turn.apply(_as_hu(*_voxels(file, kind))))
     check_extent(affine, shape)
     one = (QualityFlag("one_slice", "The volume has a single slice."),)
