@@ -156,14 +156,11 @@ class ChildProcess:
             return
         self._open = False
         self._connection.close()
-        handle = getattr(self, "_handle", None)
-        if handle is not None:
-            try:
-                if self.owner == os.getpid():
-                    signal.pidfd_send_signal(handle, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            os.close(handle)
+        if self._handle is not None:
+            if self.owner == os.getpid():
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            os.close(self._handle)
 
     def _receive(self, timeout_s: float) -> tuple[Said, int | None]:
         """A head, and a descriptor if one came with it; TimeoutError when nothing comes."""
