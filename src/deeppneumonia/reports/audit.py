@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from deeppneumonia.reports.document import DISCLAIMER, Fact
 from deeppneumonia.reports.figures import to_png
-from deeppneumonia.reports.palette import CLASS_COLOURS
+from deeppneumonia.reports.pages import PAGES, page_style
 
 LEAST_AUC, WIDTH = 0.2, 320.0
 """Left end and length, in units, of the scale on which AUCs are drawn."""
@@ -116,31 +114,14 @@ class AuditPage:
     disclaimer: str = DISCLAIMER
 
 
-_PAGES = Environment(
-    loader=PackageLoader("deeppneumonia.reports"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
-
 def render_audit(page: AuditPage) -> str:
     """The whole page as one HTML file."""
-    ticks = (0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
-    scale = [(f"{WIDTH * (tick - LEAST_AUC) / (1 - LEAST_AUC):.1f}", tick) for tick in ticks]
-    return _PAGES.get_template("audit.html.j2").render(
-        page=page, scale=scale, width=WIDTH, style=Markup(audit_style())
+    return PAGES.get_template("audit.html.j2").render(
+        page=page, scale=auc_scale(), width=WIDTH, style=page_style("report.css", "audit.css")
     )
 
 
-def audit_style() -> str:
-    """The sheet of every report, with what audit and trust need beside it."""
-    loader = _PAGES.loader
-    assert loader is not None
-    sheets = [loader.get_source(_PAGES, name)[0] for name in ("report.css", "audit.css")]
-    light = "".join(f"--c{i}:{one.light};" for i, one in enumerate(CLASS_COLOURS))
-    dark = "".join(f"--c{i}:{one.dark};" for i, one in enumerate(CLASS_COLOURS))
-    classes = "".join(f".c{i}{{fill:var(--c{i})}}" for i in range(len(CLASS_COLOURS)))
-    media = f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}{classes}"
-    return "\n".join([media, *sheets])
+def auc_scale() -> list[tuple[str, float]]:
+    """The ticks of an AUC table: place along its WIDTH, and value."""
+    ticks = (0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
+    return [(f"{WIDTH * (tick - LEAST_AUC) / (1 - LEAST_AUC):.1f}", tick) for tick in ticks]

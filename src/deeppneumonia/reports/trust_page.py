@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
-from deeppneumonia.reports.audit import LEAST_AUC, WIDTH, AucTable, audit_style
+from deeppneumonia.reports.audit import WIDTH, AucTable, auc_scale
 from deeppneumonia.reports.document import DISCLAIMER, Fact
+from deeppneumonia.reports.pages import PAGES, page_style
 
 CHART_WIDTH, CHART_HEIGHT = 300.0, 150.0
 
@@ -56,23 +54,12 @@ class TrustPage:
         return max([0.1, *risks]) * 1.1
 
 
-_PAGES = Environment(
-    loader=PackageLoader("deeppneumonia.reports"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
-
 def render_trust(page: TrustPage) -> str:
     """The whole page as one HTML file."""
-    ticks = (0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
-    scale = [(f"{WIDTH * (tick - LEAST_AUC) / (1 - LEAST_AUC):.1f}", tick) for tick in ticks]
-    return _PAGES.get_template("trust.html.j2").render(
+    return PAGES.get_template("trust.html.j2").render(
         page=page,
-        scale=scale,
+        scale=auc_scale(),
         width=WIDTH,
         chart=(CHART_WIDTH, CHART_HEIGHT),
-        style=Markup(audit_style()),
+        style=page_style("report.css", "audit.css"),
     )
