@@ -7,7 +7,7 @@ only the errors that happened: a metric that is perfect here gets the interval [
 draws lie above the value, as every small sample does: read its interval as an upper limit.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -77,10 +77,38 @@ def score_with_intervals(
         return _nothing_answered(class_names)
     labels, probabilities = labels[answered], probabilities[answered]
     groups = [group for group, kept in zip(groups, answered, strict=True) if kept]
-    value, value_per_class = weighted_scores(labels, probabilities, np.ones((1, len(labels))))
+    return with_intervals(
+        lambda weights: weighted_scores(labels, probabilities, weights),
+        labels,
+        groups,
+        class_names,
+        repeats=repeats,
+        seed=seed,
+    )
+
+
+def with_intervals(
+    score: Callable[[Floats], tuple[dict[str, Floats], dict[str, Floats]]],
+    labels: NDArray[np.int64],
+    groups: Sequence[str],
+    class_names: Sequence[str],
+    *,
+    repeats: int,
+    seed: int,
+) -> IntervalScores:
+    """What `score` gives with every row counted once, and its interval over the patients' draws.
+
+    Args:
+        score: from weights (D, n) to METRICS as (D,) each, and PER_CLASS as (D, C) each.
+        labels: (n,) class indices.
+        groups: n patient keys.
+        class_names: C words.
+        repeats: how often the patients are drawn again.
+        seed: of the draws.
+    """
+    value, value_per_class = score(np.ones((1, len(labels))))
     draws = [
-        weighted_scores(labels, probabilities, weights)
-        for weights in patient_draws(labels, groups, repeats=repeats, seed=seed)
+        score(weights) for weights in patient_draws(labels, groups, repeats=repeats, seed=seed)
     ]
     drawn = {name: np.concatenate([one[name] for one, _ in draws]) for name in METRICS}
     of_classes = {name: np.concatenate([one[name] for _, one in draws]) for name in PER_CLASS}

@@ -11,12 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppneumonia.evaluation.bootstrap import (
-    REPEATS,
-    IntervalScores,
-    interval,
-    patient_draws,
-)
+from deeppneumonia.evaluation.bootstrap import REPEATS, IntervalScores, with_intervals
 from deeppneumonia.evaluation.metrics import (
     METRICS,
     PER_CLASS,
@@ -54,22 +49,13 @@ def mean_scores(
         checked(labels, one, groups)
         check_names(class_names, one)
     indices = labels.astype(np.int64)
-    value, value_per_class = _mean(indices, answers, np.ones((1, len(labels))))
-    drawn = [
-        _mean(indices, answers, weights)
-        for weights in patient_draws(indices, groups, repeats=draws, seed=seed)
-    ]
-    overall = {name: np.concatenate([one[name] for one, _ in drawn]) for name in METRICS}
-    of_class = {name: np.concatenate([one[name] for _, one in drawn]) for name in PER_CLASS}
-    return IntervalScores(
-        metrics={name: interval(value[name][0], overall[name]) for name in METRICS},
-        per_class={
-            word: {
-                name: interval(value_per_class[name][0, c], of_class[name][:, c])
-                for name in PER_CLASS
-            }
-            for c, word in enumerate(class_names)
-        },
+    return with_intervals(
+        lambda weights: _mean(indices, answers, weights),
+        indices,
+        groups,
+        class_names,
+        repeats=draws,
+        seed=seed,
     )
 
 
