@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
@@ -27,9 +28,9 @@ def replacing(path: Path) -> Iterator[Path]:
     unfinished = path.with_name(f".{path.name}.{token_hex(4)}.part")
     try:
         yield unfinished
-        _flush(unfinished)
+        flush(unfinished)
         unfinished.replace(path)
-        _flush(path.parent)
+        flush(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -64,14 +65,14 @@ def write_together(
         try:
             for name, content in contents.items():
                 (unfinished / name).write_bytes(content)
-                _flush(unfinished / name)
+                flush(unfinished / name)
             (folder / first).unlink(missing_ok=True)
             for name in set(stale) - contents.keys():
                 (folder / name).unlink(missing_ok=True)
-            _flush(folder)
+            flush(folder)
             for name in [*list(contents)[1:], first]:
                 (unfinished / name).replace(folder / name)
-            _flush(folder)
+            flush(folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -94,7 +95,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -106,3 +107,13 @@ def _flush(path: Path) -> None:
 def home_folder() -> Path:
     """DEEPPNEUMONIA_HOME, or .deeppneumonia in the user's home folder."""
     return Path(os.environ.get("DEEPPNEUMONIA_HOME") or Path.home() / ".deeppneumonia")
+
+
+def natural_order(name: str) -> list[tuple[int, int, str]]:
+    """A key that sorts names as a person would.
+
+    >>> sorted(["slice10.png", "Slice2.png"], key=natural_order)
+    ['Slice2.png', 'slice10.png']
+    """
+    parts = re.split(r"([0-9]+)", name.lower())
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts] + [(2, 0, name)]

@@ -1,7 +1,6 @@
 """PNG and JPEG slices of one patient: grey levels without place, size or Hounsfield units."""
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from deeppneumonia.domain.study import Series, SourceKind, Study
 from deeppneumonia.domain.volume import QualityFlag, Unit, Volume
 from deeppneumonia.errors import StudyError
+from deeppneumonia.files import natural_order
 from deeppneumonia.readers.gate import Lease, check_voxels
 
 GREY_SPREAD = 16
@@ -113,12 +113,7 @@ def in_natural_order(files: Sequence[Path]) -> tuple[Path, ...]:
             f"The pictures lie in {len({file.parent for file in files})} folders, where one folder "
             "with the slices of one patient is expected: give one folder."
         )
-    return tuple(sorted(files, key=lambda file: _natural(file.name)))
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    parts = re.split(r"([0-9]+)", name.lower())
-    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts] + [(2, 0, name)]
+    return tuple(sorted(files, key=lambda file: natural_order(file.name)))
 
 
 def _common_size(files: Sequence[Path]) -> tuple[int, int]:

@@ -22,7 +22,8 @@ from pydicom.uid import (
 )
 
 from deeppneumonia.errors import InputRefusedError
-from deeppneumonia.server.storage import Storage, flush
+from deeppneumonia.files import flush
+from deeppneumonia.server.storage import Storage
 
 CT_CLASSES = frozenset(
     (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)

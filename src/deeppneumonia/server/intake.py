@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deeppneumonia.errors import DeepPneumoniaError
+from deeppneumonia.files import flush
 from deeppneumonia.server.accounts import Principal, Right
 from deeppneumonia.server.services import Services
-from deeppneumonia.server.storage import Piece, flush
+from deeppneumonia.server.storage import Piece
 from deeppneumonia.server.worklist import Job, State
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeppneumonia.errors import DeepPneumoniaError
+from deeppneumonia.files import flush, natural_order
 
 KNOWN_SUFFIXES = (
     ".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr", ".raw", ".zip", ".dcm", ".png", ".jpg",
@@ -184,28 +185,13 @@ class Storage:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _in_order(pieces: Sequence[Piece]) -> list[Piece]:
     """DICOM by content, as it may arrive in any order; the rest by name, as pictures are read."""
     return sorted(pieces, key=lambda one: (not one.is_dicom, *_key(one)))
 
 
 def _key(piece: Piece) -> tuple[object, str]:
-    return ([] if piece.is_dicom else _natural(Path(piece.name).name)), piece.sha256
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """The order in which the readers take pictures: 2 before 10."""
-    parts = re.split(r"([0-9]+)", name.lower())
-    return [(0, int(one), "") if one.isdecimal() else (1, 0, one) for one in parts]
+    return ([] if piece.is_dicom else natural_order(Path(piece.name).name)), piece.sha256
 
 
 def _content(ordered: Sequence[Piece]) -> str:
