@@ -48,17 +48,18 @@ Work = Callable[[Path, Path], Outcome]
 
 def diagnosing(settings: Settings) -> Work:
     """The real work: one model, loaded once, asked for every study."""
+    from deeppneumonia.reports import write_outputs
     from deeppneumonia.workflows.diagnose import Diagnoser  # torch: here and nowhere else
-    from deeppneumonia.workflows.report import context_of, write_reading
+    from deeppneumonia.workflows.report import context_of
     from deeppneumonia.workflows.viewer import write_viewer
 
     diagnoser = Diagnoser.load(settings.checkpoint, device=settings.device)
 
     def work(study: Path, folder: Path) -> Outcome:
         reading = diagnoser.read(study)
-        write_reading(reading, diagnoser.checkpoint, folder)
         context = context_of(reading, diagnoser.checkpoint)
-        write_viewer(reading.diagnosis, reading.key_slices, folder, context)
+        for write in (write_outputs, write_viewer):
+            write(reading.diagnosis, reading.key_slices, folder, context)
         found = reading.diagnosis
         return Outcome(str(found.status), None if found.diagnosis is None else str(found.diagnosis))
 
