@@ -79,10 +79,7 @@ class Received:
         assert self._open is not None
         self._bytes += len(data)
         if self._bytes > self._settings.max_upload_bytes:
-            raise TooLargeError(
-                f"The upload is larger than {self._settings.max_upload_bytes / MEGABYTE:.0f} MB, "
-                "the most this server takes: send one series."
-            )
+            raise _too_large(self._settings)
         self._open.write(data)
 
     def end(self) -> None:
@@ -130,10 +127,7 @@ async def receive(request: Request, storage: Storage, settings: Settings) -> Rec
     media_type = kind.decode("latin-1")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > settings.max_upload_bytes + BLOCK_BYTES:
-        raise TooLargeError(
-            f"The upload is larger than {settings.max_upload_bytes / MEGABYTE:.0f} MB, the most "
-            "this server takes: send one series."
-        )
+        raise _too_large(settings)
     received = Received(await run_in_threadpool(storage.incoming), settings)
     try:
         await _fill(received, request, media_type, options)
@@ -141,6 +135,13 @@ async def receive(request: Request, storage: Storage, settings: Settings) -> Rec
         received.__exit__()
         raise
     return received
+
+
+def _too_large(settings: Settings) -> TooLargeError:
+    return TooLargeError(
+        f"The upload is larger than {settings.max_upload_bytes / MEGABYTE:.0f} MB, the most "
+        "this server takes: send one series."
+    )
 
 
 async def _fill(
