@@ -108,7 +108,8 @@ def audit_manifest(
     out.mkdir(parents=True, exist_ok=True)
     traces, unreadable = find_traces(manifest, progress)
     rows = _of_one_label(manifest)
-    seen = tuple(trace for trace in traces if trace.line in {row.line for row in rows})
+    lines = {row.line for row in rows}
+    seen = tuple(trace for trace in traces if trace.line in lines)
     found = Audit(
         manifest, find_leaks(manifest), _guesses(rows, seen), seen, len(traces), unreadable
     )
