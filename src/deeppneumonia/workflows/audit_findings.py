@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from deeppneumonia.datasets import LeakReport
 from deeppneumonia.evaluation.guessing import Guess
+from deeppneumonia.reports.wording import capitalised, listed
 
 
 class Seen(StrEnum):
@@ -39,15 +40,15 @@ def headline_of(leaks: LeakReport, guesses: Answers) -> str:
     columns = [question.title for question, guess in _found(guesses, Seen.COLUMN)]
     parts = []
     if away:
-        parts.append(f"the label can be guessed from {_listed(away)}, without a lung")
+        parts.append(f"the label can be guessed from {listed(away)}, without a lung")
     elif columns:
-        parts.append(f"the label goes with {_listed(columns)}")
+        parts.append(f"the label goes with {listed(columns)}")
     if leaks.label_conflicts:
         parts.append("labels contradict each other")
     if not leaks.is_clean:
         parts.append("patients or pictures stand on both sides")
     if parts:
-        return f"{parts[0][0].upper()}{'; '.join(parts)[1:]}."
+        return f"{capitalised('; '.join(parts))}."
     if not any(guess.measured for question, guess in guesses if question.seen is Seen.MAKING):
         return "No leak was found; whether the label can be guessed could not be measured."
     return "No leak was found, and nothing that gives the label away."
@@ -124,10 +125,6 @@ def _found(guesses: Answers, seen: Seen) -> list[tuple[Question, Guess]]:
 def _auc(guess: Guess) -> str:
     auc = guess.auc
     return f"{auc['value']:.2f} ({auc['low']:.2f}-{auc['high']:.2f})"
-
-
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _plural(count: int, one: str, many: str) -> str:
