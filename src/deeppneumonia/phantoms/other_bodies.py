@@ -9,7 +9,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppneumonia.domain import ArraySource, Diagnosis, Unit, Volume
+from deeppneumonia.domain import Diagnosis, Unit, Volume, volume_of
 from deeppneumonia.phantoms.bones import CORTEX_HU, SPONGY_HU
 from deeppneumonia.phantoms.chest import FAT_HU, MUSCLE_HU, SKIN_HU, body_depth
 from deeppneumonia.phantoms.config import PhantomConfig
@@ -43,11 +43,9 @@ def make_other_body(region: Region, seed: int, shape: tuple[int, int, int]) -> V
     """
     config = PhantomConfig(label=Diagnosis.HEALTHY, seed=seed, shape=shape)
     between, down, along = config.spacing_mm
-    affine = np.eye(4)
-    step = between / 2 if region is Region.HEAD else between
-    affine[:3, :3] = [[0, 0, along], [0, down, 0], [step, 0, 0]]
-    hu = _head(config) if region is Region.HEAD else _abdomen(config)
-    return Volume(pixels=ArraySource(hu), unit=Unit.HU, affine=affine)
+    if region is Region.HEAD:
+        return volume_of(_head(config), Unit.HU, (between / 2, down, along))
+    return volume_of(_abdomen(config), Unit.HU, (between, down, along))
 
 
 def _head(config: PhantomConfig) -> NDArray[np.int16]:
