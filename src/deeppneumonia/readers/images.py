@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,10 @@ def picture_study(files: Sequence[Path], ignored: tuple[str, ...]) -> Study:
     """
     ordered = in_natural_order(files)
     _common_size(ordered)
+    return _study_of(ordered, ignored)
+
+
+def _study_of(ordered: tuple[Path, ...], ignored: tuple[str, ...]) -> Study:
     uid = _content_hash(ordered)
     series = Series(uid=uid, modality="OT", files=ordered, description=f"{len(ordered)} pictures")
     return Study(uid=uid, kind=SourceKind.PICTURES, series=(series,), ignored=ignored)
@@ -84,24 +88,17 @@ def picture_study(files: Sequence[Path], ignored: tuple[str, ...]) -> Study:
 
 def picture_volume(files: Sequence[Path], ignored: tuple[str, ...], lease: Lease | None) -> Volume:
     """Pictures as a GREY volume in the natural order of their names; decoded when asked for."""
-    study = picture_study(files, ignored)
-    (found,) = study.series
-    size = _common_size(found.files)
-    check_voxels(len(found.files), *size)
-    series = Series(
-        uid=found.uid,
-        modality=found.modality,
-        files=found.files,
-        description=found.description,
-        chosen_because="Pictures make one series.",
-    )
+    ordered = in_natural_order(files)
+    size = _common_size(ordered)
+    study = _study_of(ordered, ignored)
+    check_voxels(len(ordered), *size)
     one = (QualityFlag("one_slice", "The study is a single slice."),)
     return Volume(
-        pixels=PictureSlices(found.files, size, lease),
+        pixels=PictureSlices(ordered, size, lease),
         unit=Unit.GREY,
         has_geometry=False,
-        flags=(NO_GEOMETRY,) + one * (len(found.files) == 1),
-        series=series,
+        flags=(NO_GEOMETRY,) + one * (len(ordered) == 1),
+        series=replace(study.series[0], chosen_because="Pictures make one series."),
         study=study,
     )
 
