@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import delete, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
 
 from deeppneumonia.errors import InputRefusedError
 from deeppneumonia.server.database import Database
@@ -101,18 +100,6 @@ class Accounts:
             connection.execute(
                 delete(SECRETS).where(SECRETS.c.owner == name, SECRETS.c.kind == "session")
             )
-
-    def welcome(self, name: str, roles: str) -> None:
-        """Make sure that a person from outside has a row; roles set here before are kept."""
-        try:
-            with self.database.write() as connection:
-                connection.execute(
-                    insert(USERS).values(
-                        name=name, password="", roles=roles, created=self.database.now
-                    )
-                )
-        except IntegrityError:
-            return
 
     def remove_user(self, name: str) -> bool:
         """Remove a user with all sessions and tokens; the studies stay for an admin."""
