@@ -4,6 +4,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 
 from deeppneumonia.server.access import SESSION_COOKIE, HasServices, SomeBody
+from deeppneumonia.server.accounts import Principal
 from deeppneumonia.server.schemas import problems
 from deeppneumonia.server.services import Services
 
@@ -35,9 +36,7 @@ def log_in(
 @router.post("/logout", status_code=204, responses=problems(401))
 def log_out(response: Response, services: HasServices, principal: SomeBody) -> None:
     """End the session that the cookie stands for."""
-    if principal.session:
-        services.accounts.close(principal.session)
-    response.delete_cookie(SESSION_COOKIE)
+    end_session(response, services, principal)
 
 
 @router.get("/account", responses=problems(401))
@@ -75,3 +74,10 @@ def set_session(response: Response, services: Services, name: str) -> None:
         samesite="strict",
         secure=services.settings.behind_tls,
     )
+
+
+def end_session(response: Response, services: Services, principal: Principal) -> None:
+    """Close the session of whoever asks, and have the answer take its cookie back."""
+    if principal.session:
+        services.accounts.close(principal.session)
+    response.delete_cookie(SESSION_COOKIE)

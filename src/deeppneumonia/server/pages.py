@@ -14,14 +14,9 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from deeppneumonia.domain.labels import Diagnosis, title_of
 from deeppneumonia.reports.document import DISCLAIMER
 from deeppneumonia.reports.wording import capitalised
-from deeppneumonia.server.access import (
-    SESSION_COOKIE,
-    HasServices,
-    SomeBody,
-    require,
-)
+from deeppneumonia.server.access import HasServices, SomeBody, require
 from deeppneumonia.server.accounts import Principal, Right
-from deeppneumonia.server.login import Credentials, check, set_session
+from deeppneumonia.server.login import Credentials, check, end_session, set_session
 from deeppneumonia.server.schemas import StudyView
 from deeppneumonia.server.worklist import OPEN, State
 
@@ -124,10 +119,8 @@ def log_in(
 @router.post("/logout")
 def log_out(services: HasServices, principal: SomeBody) -> Response:
     """End the session."""
-    if principal.session:
-        services.accounts.close(principal.session)
     answer = RedirectResponse("/login", 303)
-    answer.delete_cookie(SESSION_COOKIE)
+    end_session(answer, services, principal)
     return answer
 
 
