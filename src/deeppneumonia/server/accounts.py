@@ -60,6 +60,11 @@ class Principal:
         """Whether a study of this owner may be shown."""
         return owner == self.name or bool(self.rights & {Right.READ_ALL, Right.ADMIN})
 
+    @property
+    def listed_owner(self) -> str | None:
+        """Whose studies a list shows; None for everybody's."""
+        return None if self.may(Right.READ_ALL) else self.name
+
     def handles(self, owner: str) -> bool:
         """Whether a study of this owner may be cancelled, repeated or deleted."""
         return self.may(Right.ADMIN) or (owner == self.name and self.may(Right.SUBMIT))

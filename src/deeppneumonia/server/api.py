@@ -98,9 +98,8 @@ def list_studies(
 ) -> StudyList:
     """The studies that you may see, from the newest on."""
     require(principal, Right.READ)
-    owner = None if principal.may(Right.READ_ALL) else principal.name
     jobs, total = services.jobs.list(
-        owner=owner, state=state, search=search, limit=limit, offset=offset
+        owner=principal.listed_owner, state=state, search=search, limit=limit, offset=offset
     )
     return StudyList(studies=[StudyView.of(job, services) for job in jobs], total=total)
 

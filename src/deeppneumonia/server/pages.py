@@ -72,7 +72,7 @@ def show_worklist(
     """Where studies are dropped, and the list of them; with `part`, the list alone."""
     require(principal, Right.READ)
     jobs, total = services.jobs.list(
-        owner=None if principal.may(Right.READ_ALL) else principal.name,
+        owner=principal.listed_owner,
         state=State(state) if state in STATE_WORDS else None,
         answer=answer if answer in ANSWERS else "",
         search=search,
