@@ -101,7 +101,7 @@ def list_studies(
     jobs, total = services.jobs.list(
         owner=principal.listed_owner, state=state, search=search, limit=limit, offset=offset
     )
-    return StudyList(studies=[StudyView.of(job, services) for job in jobs], total=total)
+    return StudyList(studies=StudyView.all_of(jobs, services), total=total)
 
 
 @router.get("/studies/{id}", responses=problems(404))

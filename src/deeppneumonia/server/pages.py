@@ -82,7 +82,7 @@ def show_worklist(
     return render(
         "rows.html.j2" if part else "worklist.html.j2",
         principal,
-        studies=[StudyView.of(job, services) for job in jobs],
+        studies=StudyView.all_of(jobs, services),
         total=total,
         start=start,
         page_size=PAGE_SIZE,

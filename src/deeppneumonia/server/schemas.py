@@ -1,5 +1,6 @@
 """What the REST interface says and hears, in JSON."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,12 +41,22 @@ class StudyView(BaseModel):
     @classmethod
     def of(cls, job: Job, services: Services) -> "StudyView":
         """The view of a job as it stands now."""
+        return cls.all_of([job], services)[0]
+
+    @classmethod
+    def all_of(cls, jobs: Sequence[Job], services: Services) -> list["StudyView"]:
+        """The views of jobs; their places are asked for together."""
+        places = services.jobs.places(jobs)
+        return [cls._of(job, places.get(job.id), services) for job in jobs]
+
+    @classmethod
+    def _of(cls, job: Job, place: int | None, services: Services) -> "StudyView":
         end = job.finished or datetime.now(UTC).timestamp()
         outputs = services.storage.result_files(job.id, job.result) if job.result else []
         return cls(
             id=job.id,
             state=job.state,
-            place=services.jobs.place(job),
+            place=place,
             source=job.source,
             label=job.label,
             owner=job.owner,

@@ -90,19 +90,22 @@ class Worklist:
 
     def place(self, job: Job) -> int | None:
         """1 for the job whose turn is next; None for one that does not wait."""
-        if job.state is not State.QUEUED:
-            return None
-        before = or_(
-            JOBS.c.submitted < job.submitted,
-            and_(JOBS.c.submitted == job.submitted, JOBS.c.id < job.id),
+        return self.places([job]).get(job.id)
+
+    def places(self, jobs: Sequence[Job]) -> dict[str, int]:
+        """By id, the places of those of these jobs that wait."""
+        waiting = [job.id for job in jobs if job.state is State.QUEUED]
+        if not waiting:
+            return {}
+        other = JOBS.alias()
+        is_before = or_(
+            other.c.submitted < JOBS.c.submitted,
+            and_(other.c.submitted == JOBS.c.submitted, other.c.id < JOBS.c.id),
         )
+        before = select(func.count()).where(other.c.state == State.QUEUED, is_before)
+        query = select(JOBS.c.id, 1 + before.scalar_subquery()).where(JOBS.c.id.in_(waiting))
         with self.database.read() as connection:
-            return (
-                1
-                + connection.execute(
-                    select(func.count()).where(JOBS.c.state == State.QUEUED, before)
-                ).scalar_one()
-            )
+            return {row[0]: int(row[1]) for row in connection.execute(query)}
 
     def counts(self, owner: str | None = None) -> dict[State, int]:
         """How many jobs stand where."""
