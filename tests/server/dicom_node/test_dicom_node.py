@@ -200,6 +200,7 @@ def test_a_destination_that_does_not_know_segmentations_gets_the_rest(
     node.read_next()
     hospital.eventually(lambda: node.deliveries() == [("pacs", "sent")])
     assert {one.Modality for one in archive.objects} == {"OT", "DOC"}
+    hospital.eventually(lambda: "sent to pacs" in node.log.read_text())  # said after it is noted
     assert (
         "not taken: Comprehensive 3D SR Storage, Segmentation Storage" in node.log.read_text()
         or ("not taken: Segmentation Storage, Comprehensive 3D SR Storage" in node.log.read_text())
