@@ -1,17 +1,18 @@
 """What the DICOM node has to know: who may send, where results go; the table `[dicom_node]`."""
 
 import ipaddress
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from deeppneumonia.errors import ConfigError
-from deeppneumonia.server.settings import is_loopback
+from deeppneumonia.server.settings import MEGABYTE, fits, is_loopback, read_table
 
 T = TypeVar("T")
-MEGABYTE = 1024 * 1024
+PLAIN = (str, bool, int, float)
+"""Kinds that a value in a file either has or has not; the others are made of tables."""
+
 MAX_AE_TITLE = 16
 """Characters (PS3.5 6.2, VR AE)."""
 
@@ -133,10 +134,7 @@ class NodeSettings:
         Raises:
             ConfigError: not TOML, an unknown name, a value of another type, or one missing.
         """
-        try:
-            table = dict(tomllib.loads(file.read_text()).get("dicom_node", {}))
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{file} cannot be read as TOML: {error}.") from error
+        table = read_table(file, "dicom_node")
         for name, kind in (("peers", Peer), ("destinations", Destination)):
             if name in table:
                 table[name] = tuple(_made(kind, one, name) for one in _tables(table[name], name))
@@ -159,22 +157,12 @@ def _made(kind: type[T], table: Mapping[str, Any], where: str) -> T:
             raise ConfigError(
                 f"{where} has no setting called {name!r}; known are {', '.join(known)}."
             )
-        if not _fits(value, known[name].type):
+        if known[name].type in PLAIN and not fits(value, known[name].type):
             raise ConfigError(f"{where}: {name} is {value!r}, where another type is expected.")
     missing = [n for n, one in known.items() if one.default is MISSING and n not in table]
     if missing:
         raise ConfigError(f"{where} lacks {', '.join(missing)}: add it to the file.")
     return kind(**table)
-
-
-def _fits(value: object, kind: object) -> bool:
-    if kind is bool:
-        return isinstance(value, bool)
-    if kind in (int, float):
-        return isinstance(value, int if kind is int else int | float) and not isinstance(
-            value, bool
-        )
-    return isinstance(value, str) if kind is str else True
 
 
 def _check_ae_title(title: str) -> None:

@@ -116,15 +116,23 @@ class Settings:
         Raises:
             ConfigError: the file cannot be read as TOML, or names a setting that does not exist.
         """
-        try:
-            table = tomllib.loads(file.read_text()).get("server", {})
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{file} cannot be read as TOML: {error}.") from error
-        return cls(**_as_fields(table))
+        return cls(**_as_fields(read_table(file, "server")))
 
     def but(self, **changes: Any) -> "Settings":
         """These settings with some changed; None leaves a setting as it is."""
         return replace(self, **{key: value for key, value in changes.items() if value is not None})
+
+
+def read_table(file: Path, name: str) -> dict[str, Any]:
+    """One table of a TOML file; empty when it has none of that name.
+
+    Raises:
+        ConfigError: the file cannot be read as TOML.
+    """
+    try:
+        return dict(tomllib.loads(file.read_text()).get(name, {}))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read as TOML: {error}.") from error
 
 
 def is_loopback(host: str) -> bool:
@@ -144,13 +152,14 @@ def _as_fields(table: dict[str, Any]) -> dict[str, Any]:
             raise ConfigError(
                 f"There is no setting called {name!r}; known are {', '.join(sorted(known))}."
             )
-        if not _fits(value, known[name]):
+        if not fits(value, known[name]):
             raise ConfigError(f"The setting {name} is {value!r}, where {known[name]} is expected.")
     hosts = table.get("public_hosts")
     return table if hosts is None else {**table, "public_hosts": tuple(hosts)}
 
 
-def _fits(value: object, kind: object) -> bool:
+def fits(value: object, kind: object) -> bool:
+    """Whether a setting of this kind may have this value; True is no number."""
     if kind == tuple[str, ...]:
         return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
     if kind is float:
