@@ -5,7 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from deeppneumonia.cli.console import AsJson, Quiet, print_json, remark, renaming
+from deeppneumonia.cli.console import (
+    AsJson,
+    LabelMap,
+    ManifestFolder,
+    Quiet,
+    print_json,
+    remark,
+    renaming,
+)
 from deeppneumonia.cli.progress import progress_bar
 
 Manifest = Annotated[
@@ -16,14 +24,8 @@ Manifest = Annotated[
 def audit(
     manifest: Manifest,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page and the JSON.")],
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder that the paths in the manifest are relative to, if not its own."),
-    ] = None,
-    label_map: Annotated[
-        list[str] | None,
-        typer.Option("--map", help="Rename a label of the manifest, as cap=bacterial."),
-    ] = None,
+    data: ManifestFolder = None,
+    label_map: LabelMap = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -40,7 +42,7 @@ def audit(
 
     with progress_bar("rows", quiet=quiet) as progress:
         found = audit_manifest(
-            manifest, out, data=data, label_map=renaming(label_map or []), progress=progress
+            manifest, out, data=data, label_map=renaming(label_map), progress=progress
         )
     if as_json:
         print_json(found)

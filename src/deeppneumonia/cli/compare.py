@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deeppneumonia.cli.console import AsJson, Device, Quiet, print_json, remark, score_cell
+from deeppneumonia.cli.console import AsJson, Device, Quiet, print_json, print_scores, remark
 from deeppneumonia.cli.progress import progress_bar
 
 Models = Annotated[
@@ -87,8 +87,5 @@ def compare(
 
 def _print_table(results: dict[str, Any]) -> None:
     """The patients of the folds, one network a line."""
-    names = ("auc", "recall", "precision", "f1", "accuracy")
-    typer.echo(f"{'patients':24}" + "".join(f"{name:>20}" for name in names))
-    for network, scored in results["sets"]["test"]["networks"].items():
-        cells = [score_cell(scored["patient"][name]) for name in names]
-        typer.echo(f"{network:24}" + "".join(f"{cell:>20}" for cell in cells))
+    networks = results["sets"]["test"]["networks"]
+    print_scores("patients", 24, {name: one["patient"] for name, one in networks.items()})

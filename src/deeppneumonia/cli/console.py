@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +23,15 @@ CheckpointName = Annotated[
         "--checkpoint", "-c", help="A released model's name, or the path of a .safetensors file."
     ),
 ]
+LabelMap = Annotated[
+    list[str] | None,
+    typer.Option("--map", help="Rename a label of the manifest, as cap=bacterial."),
+]
+ManifestFolder = Annotated[
+    Path | None,
+    typer.Option(help="Folder that the paths in the manifest are relative to, if not its own."),
+]
+SCORES = ("auc", "recall", "precision", "f1", "accuracy")
 
 
 def show_error(error: DeepPneumoniaError | str) -> None:
@@ -50,15 +59,23 @@ def score_cell(metric: dict[str, float | None] | None) -> str:
     return f"{metric['value']:.3f} ({metric['low']:.2f}-{metric['high']:.2f})"
 
 
+def print_scores(title: str, width: int, rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """A table of `SCORES`: its first heading and how wide that column is, then a line a row."""
+    typer.echo(f"{title:{width}}" + "".join(f"{name:>20}" for name in SCORES))
+    for row, scores in rows.items():
+        cells = (f"{score_cell(scores.get(name)):>20}" for name in SCORES)
+        typer.echo(f"{row:{width}}" + "".join(cells))
+
+
 def is_interactive(*, quiet: bool) -> bool:
     """Whether a progress bar would be seen by anyone."""
     return not quiet and sys.stderr.isatty() and "CI" not in os.environ
 
 
-def renaming(pairs: Sequence[str]) -> dict[str, str]:
+def renaming(pairs: Sequence[str] | None) -> dict[str, str]:
     """`cap=bacterial`, as --map takes it, as {"cap": "bacterial"}."""
     found = {}
-    for pair in pairs:
+    for pair in pairs or ():
         old, equals, new = pair.partition("=")
         if not (old and equals and new):
             raise ConfigError(f"--map was given {pair!r}, it takes old=new, as cap=bacterial.")

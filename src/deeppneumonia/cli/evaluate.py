@@ -9,18 +9,16 @@ from deeppneumonia.cli.console import (
     AsJson,
     CheckpointName,
     Device,
+    LabelMap,
+    ManifestFolder,
     Quiet,
     print_json,
+    print_scores,
     remark,
     renaming,
-    score_cell,
 )
 from deeppneumonia.cli.progress import progress_bar
 
-LabelMap = Annotated[
-    list[str] | None,
-    typer.Option("--map", help="Rename a label of the manifest, as cap=bacterial."),
-]
 Trust = Annotated[
     bool,
     typer.Option("--trust", help="Also say what the network relies on: trust.html and trust.json."),
@@ -33,10 +31,7 @@ def evaluate(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for metrics and figures.")],
     checkpoint: CheckpointName = "default",
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder that the paths in the manifest are relative to, if not its own."),
-    ] = None,
+    data: ManifestFolder = None,
     part: Annotated[
         str | None, typer.Option("--split", help="Only rows whose split is this word.")
     ] = None,
@@ -65,7 +60,7 @@ def evaluate(
             out,
             data=data,
             split=part,
-            label_map=renaming(label_map or []),
+            label_map=renaming(label_map),
             device=device,
             progress=progress,
             trust=trust,
@@ -91,7 +86,4 @@ def _print_table(metrics: dict[str, Any]) -> None:
         "slices": metrics["slice"],
         "six statistics (patients)": metrics["baselines"]["six_statistics"].get("patient", {}),
     }
-    names = ("auc", "recall", "precision", "f1", "accuracy")
-    typer.echo(f"{'':28}" + "".join(f"{name:>20}" for name in names))
-    for title, scores in rows.items():
-        typer.echo(f"{title:28}" + "".join(f"{score_cell(scores.get(name)):>20}" for name in names))
+    print_scores("", 28, rows)

@@ -9,6 +9,7 @@ from deeppneumonia.cli.console import (
     AsJson,
     CheckpointName,
     Device,
+    LabelMap,
     Quiet,
     print_json,
     remark,
@@ -27,10 +28,7 @@ def finetune(
         Path | None,
         typer.Option(help="Folder that the paths in the manifests are relative to, if not theirs."),
     ] = None,
-    label_map: Annotated[
-        list[str] | None,
-        typer.Option("--map", help="Rename a label of the manifest, as cap=bacterial."),
-    ] = None,
+    label_map: LabelMap = None,
     group: Annotated[
         str | None,
         typer.Option(help="Column of patients that must not be divided, as site or block."),
@@ -69,7 +67,7 @@ def finetune(
             out,
             config,
             data=data,
-            label_map=renaming(label_map or []),
+            label_map=renaming(label_map),
             device=device,
             progress=progress,
         )
