@@ -16,8 +16,8 @@ from deeppneumonia.errors import ManifestError, StudyError
 from deeppneumonia.readers import study
 from deeppneumonia.readers.display import to_display
 from deeppneumonia.readers.elements import KEYWORDS
-from deeppneumonia.readers.gate import check_growth, check_voxels
 from deeppneumonia.readers.geometry import stack_slices
+from deeppneumonia.readers.limits import check_growth, check_voxels
 
 WORDS = sorted({w for w in KEYWORDS.split() if "Sequence" not in w})
 # A function-scoped folder is only ever overwritten; a busy machine makes no test slow.

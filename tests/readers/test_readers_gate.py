@@ -9,7 +9,8 @@ import pytest
 
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers import NoStudyError, UnsafeInputError, read_study
-from deeppneumonia.readers.gate import Limits, admit, check_voxels
+from deeppneumonia.readers.gate import admit
+from deeppneumonia.readers.limits import Limits, check_voxels
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 from deeppneumonia.readers.decode import MissingRescaleError
 from deeppneumonia.readers.dicom import MixedPatientsError, SeveralStudiesError
-from deeppneumonia.readers.gate import NoStudyError, UnsafeInputError
+from deeppneumonia.readers.gate import NoStudyError
 from deeppneumonia.readers.geometry import (
     GantryTiltError,
     MissingSlicesError,
@@ -16,6 +16,7 @@ from deeppneumonia.readers.isolation import (
     read_volume,
     sharing_a_child,
 )
+from deeppneumonia.readers.limits import UnsafeInputError
 from deeppneumonia.readers.series import WrongModalityError
 from deeppneumonia.readers.stack import MixedSeriesError
 from deeppneumonia.readers.text_headers import sha256_with_pixels

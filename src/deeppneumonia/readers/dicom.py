@@ -12,9 +12,10 @@ from deeppneumonia.domain.volume import QualityFlag, Unit, Volume
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.decode import DicomSlices, check_rescale, dtype_for
 from deeppneumonia.readers.display import Reorientation, to_display
-from deeppneumonia.readers.gate import Lease, NoStudyError, check_voxels
+from deeppneumonia.readers.gate import Lease, NoStudyError
 from deeppneumonia.readers.geometry import stack_slices
 from deeppneumonia.readers.headers import SliceHeader, read_headers
+from deeppneumonia.readers.limits import check_voxels
 from deeppneumonia.readers.series import by_series, choose_series, describe
 from deeppneumonia.readers.stack import usable_slices
 

@@ -14,27 +14,7 @@ from pathlib import Path
 
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.archive import check_total, is_clutter, is_zip, unpack
-from deeppneumonia.readers.limits import (
-    Limits,
-    UnsafeInputError,
-    check_growth,
-    check_voxels,
-    current_limits,
-)
-
-__all__ = [
-    "Admitted",
-    "Lease",
-    "Limits",
-    "NoStudyError",
-    "UnsafeInputError",
-    "admit",
-    "cannot_open",
-    "check_growth",
-    "check_voxels",
-    "stamp_of",
-    "stamps_of",
-]
+from deeppneumonia.readers.limits import Limits, UnsafeInputError, current_limits
 
 Stamp = tuple[int, int, int]
 """Size, time of change in ns and number of a file; another content has another stamp."""
@@ -91,14 +71,14 @@ def admit(path: Path, limits: Limits | None = None) -> Admitted:
     return Admitted(files=tuple(sorted(stamps)), links=links)
 
 
-def stamps_of(path: Path, limits: Limits | None = None) -> dict[Path, Stamp]:
+def stamps_of(path: Path) -> dict[Path, Stamp]:
     """Every file at a path with its stamp; reads no content.
 
     Raises:
         NoStudyError: there is nothing there.
         UnsafeInputError: too many files, too large, or nested too deeply.
     """
-    return _survey(path, limits or current_limits())[0]
+    return _survey(path, current_limits())[0]
 
 
 def _survey(path: Path, limits: Limits) -> tuple[dict[Path, Stamp], int]:

@@ -18,7 +18,7 @@ from deeppneumonia.readers.elements import (
     text_of,
     words_of,
 )
-from deeppneumonia.readers.gate import check_voxels
+from deeppneumonia.readers.limits import check_voxels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

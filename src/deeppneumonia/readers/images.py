@@ -15,7 +15,8 @@ from deeppneumonia.domain.study import Series, SourceKind, Study
 from deeppneumonia.domain.volume import QualityFlag, Unit, Volume
 from deeppneumonia.errors import StudyError
 from deeppneumonia.files import natural_order
-from deeppneumonia.readers.gate import Lease, check_voxels
+from deeppneumonia.readers.gate import Lease
+from deeppneumonia.readers.limits import check_voxels
 
 GREY_SPREAD = 16
 """Largest difference between the channels of a grey pixel after JPEG."""

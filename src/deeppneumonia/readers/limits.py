@@ -106,9 +106,9 @@ def current_limits() -> Limits:
     return limits_from(os.environ.get(VARIABLE, ""))
 
 
-def check_voxels(slices: int, rows: int, columns: int, limits: Limits | None = None) -> None:
+def check_voxels(slices: int, rows: int, columns: int) -> None:
     """UnsafeInputError when a header promises more pixels than any CT has; call before decoding."""
-    limits = limits or current_limits()
+    limits = current_limits()
     if min(slices, rows, columns) < 1:
         raise StudyError(
             f"The header states {slices} slices of {rows} x {columns} pixels: an empty picture "

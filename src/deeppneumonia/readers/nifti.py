@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.errors import StudyError
-from deeppneumonia.readers.gate import check_growth, check_voxels
+from deeppneumonia.readers.limits import check_growth, check_voxels
 from deeppneumonia.readers.text_headers import DamagedVolumeError
 
 HEADER_BYTES = 348

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deeppneumonia.domain.study import SourceKind
 from deeppneumonia.errors import StudyError
 from deeppneumonia.files import sha256_of
-from deeppneumonia.readers.gate import UnsafeInputError
+from deeppneumonia.readers.limits import UnsafeInputError
 
 HEADER_BYTES = 65536
 """No header of these formats is longer."""

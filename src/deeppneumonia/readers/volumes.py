@@ -14,7 +14,8 @@ from deeppneumonia.domain.volume import ArraySource, QualityFlag, Unit, Volume
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.decode import FLOOR_HU
 from deeppneumonia.readers.display import to_display
-from deeppneumonia.readers.gate import Lease, check_growth, check_voxels
+from deeppneumonia.readers.gate import Lease
+from deeppneumonia.readers.limits import check_growth, check_voxels
 from deeppneumonia.readers.nifti import read_nifti_header, read_nifti_voxels
 from deeppneumonia.readers.text_headers import (
     DamagedVolumeError,
