@@ -40,12 +40,12 @@ from deeppneumonia.workflows.finetune_scores import (
 from deeppneumonia.workflows.hospital import (
     Hospital,
     Reading,
-    labelled,
     open_hospital,
     patient_counts,
     rows_of_split,
 )
 from deeppneumonia.workflows.releases import open_checkpoint
+from deeppneumonia.workflows.scored import labelled
 from deeppneumonia.workflows.tuning import (
     Tuned,
     calibrated_patients,

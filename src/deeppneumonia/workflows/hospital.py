@@ -16,6 +16,7 @@ from deeppneumonia.errors import ManifestError
 from deeppneumonia.files import replacing
 from deeppneumonia.models import Network
 from deeppneumonia.training.final_layer import Seen, read_pictures
+from deeppneumonia.workflows.calibration import pictures_of
 from deeppneumonia.workflows.tuning import Slices
 
 
@@ -68,19 +69,6 @@ class Reading:
         return seen
 
 
-def labelled(manifest: Manifest, checkpoint: Checkpoint) -> Manifest:
-    """The manifest, if the checkpoint knows all of its labels; ManifestError names the others."""
-    labels = {row.label for row in manifest.rows}
-    known = checkpoint.metadata.classes.labels
-    if unknown := sorted(labels - set(known)):
-        raise ManifestError(
-            f"The manifest has labels {', '.join(unknown)}, the checkpoint knows "
-            f"{', '.join(known)}: rename them with --map {unknown[0]}={known[-1]} or the like, "
-            f"or take those rows out."
-        )
-    return manifest
-
-
 def rows_of_split(manifest: Manifest, split: str | None) -> Manifest:
     """The rows of one split, or all when None; ManifestError where there are none."""
     if split is None:
@@ -115,17 +103,11 @@ def open_hospital(
         )
     return Hospital(
         manifest=manifest,
-        pictures=_pictures(cache),
+        pictures=pictures_of(cache, kept),
         labels=labels,
         patients=np.array([entry.patient_id for entry in kept]),
         groups=np.array(_groups(manifest, cache, group)),
     )
-
-
-def _pictures(cache: SliceCache) -> NDArray[np.uint8]:
-    rows = [entry.array_row for entry in cache.kept if entry.array_row is not None]
-    pictures: NDArray[np.uint8] = np.asarray(cache.pictures[rows])
-    return pictures
 
 
 def _groups(manifest: Manifest, cache: SliceCache, column: str | None) -> list[str]:
