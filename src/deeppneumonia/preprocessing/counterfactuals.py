@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from deeppneumonia.domain import LungSlice
 from deeppneumonia.preprocessing.background import fill_background
 from deeppneumonia.preprocessing.config import Fill, PreprocessConfig
+from deeppneumonia.preprocessing.crops import FOREGROUND
 from deeppneumonia.preprocessing.picture import make_picture
 
 Picture = NDArray[np.uint8]
@@ -99,7 +100,7 @@ def _filled(cut: Picture, config: PreprocessConfig) -> Picture:
 def _around(lung_slice: LungSlice, config: PreprocessConfig) -> Picture | None:
     """The picture's square of the whole slice; None where the slice is black outside the lung."""
     outside = lung_slice.grey[~lung_slice.lung_mask]
-    if outside.size == 0 or float((outside > 12).mean()) < 0.05:
+    if outside.size == 0 or float((outside > FOREGROUND).mean()) < 0.05:
         return None
     frame, px = lung_slice.frame, config.picture_px
     to_picture = np.array(
