@@ -18,9 +18,8 @@ from scipy.spatial import cKDTree
 
 from deeppneumonia.datasets.fingerprint import content_sha256
 from deeppneumonia.datasets.manifest import Manifest, ManifestRow
-from deeppneumonia.domain import Unit
 from deeppneumonia.errors import StudyError
-from deeppneumonia.preprocessing import apply_window, equal_slices
+from deeppneumonia.preprocessing import PreprocessConfig, equal_slices, in_lung_window
 from deeppneumonia.readers import read_volume
 
 # Among 2,553 real slices the most alike lungs of two patients reach 0.987 and two empty scanner
@@ -162,9 +161,8 @@ def _thumbnails_of(path: Path) -> list[NDArray[np.float32]]:
         slices = [volume.slice(n) for n in equal_slices(len(volume), SLICES_PER_STUDY)]
     except (StudyError, OSError):
         return []
-    if volume.unit is Unit.HU:
-        slices = [apply_window(hu, center_hu=-600, width_hu=1500) for hu in slices]
-    found = (_thumbnail_of(grey.astype(np.float32)) for grey in slices)
+    greys = (in_lung_window(pixels, volume.unit, PreprocessConfig()) for pixels in slices)
+    found = (_thumbnail_of(grey.astype(np.float32)) for grey in greys)
     return [thumbnail for thumbnail in found if thumbnail is not None]
 
 

@@ -23,6 +23,7 @@ from deeppneumonia.domain import LungSlice, Unit, Volume
 from deeppneumonia.domain.study import SourceKind
 from deeppneumonia.errors import PreprocessingError, StudyError
 from deeppneumonia.preprocessing import Fill, PreprocessConfig
+from deeppneumonia.preprocessing.morphology import convex_hull
 
 SLICES_PER_STUDY = 5
 ROWS_PER_PROCESS = 64
@@ -178,8 +179,7 @@ def _background(grey: NDArray[np.uint8], lung: NDArray[np.bool_]) -> Words | Non
     The hull takes heart and pleura with it, so that fluid beside a lung is not seen.
     """
     margin = 1 + 2 * round(LUNG_MARGIN * max(grey.shape))
-    points = cv2.findNonZero(lung.astype(np.uint8))
-    hull = cv2.fillConvexPoly(np.zeros(lung.shape, np.uint8), cv2.convexHull(points), 1)
+    hull = convex_hull(lung.astype(np.uint8))
     away = cv2.dilate(hull, np.ones((margin, margin), np.uint8)) == 0
     if away.sum() < LEAST_BACKGROUND_PX:
         return None
@@ -230,14 +230,7 @@ def _silhouette(lung: NDArray[np.bool_]) -> Words:
 
 def _preview(pixels: NDArray[np.generic], unit: Unit) -> NDArray[np.uint8]:
     """A small grey picture for a person to recognise it by."""
-    if unit is Unit.HU:
-        window = {
-            "center_hu": CUT_TO_LUNG.window_center_hu,
-            "width_hu": CUT_TO_LUNG.window_width_hu,
-        }
-        grey = preprocessing.apply_window(np.asarray(pixels), **window)
-    else:
-        grey = np.asarray(pixels, np.uint8)
+    grey = preprocessing.in_lung_window(pixels, unit, CUT_TO_LUNG)
     scale = PREVIEW_PX / max(grey.shape)
     size = [max(1, round(side * scale)) for side in reversed(grey.shape)]
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)

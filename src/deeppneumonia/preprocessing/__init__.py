@@ -11,7 +11,12 @@ from deeppneumonia.preprocessing.examination import (
 from deeppneumonia.preprocessing.input_checks import InputReport, check_input
 from deeppneumonia.preprocessing.lungs import find_lungs
 from deeppneumonia.preprocessing.slices import equal_slices
-from deeppneumonia.preprocessing.windowing import NotHounsfieldError, apply_window, window_slice
+from deeppneumonia.preprocessing.windowing import (
+    NotHounsfieldError,
+    apply_window,
+    in_lung_window,
+    window_slice,
+)
 
 __all__ = [
     "DroppedSlice",
@@ -27,6 +32,7 @@ __all__ = [
     "equal_slices",
     "examine",
     "find_lungs",
+    "in_lung_window",
     "preprocess",
     "window_slice",
 ]

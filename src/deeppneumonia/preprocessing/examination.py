@@ -16,7 +16,7 @@ from deeppneumonia.preprocessing.lungs import find_lungs
 from deeppneumonia.preprocessing.picture import make_picture
 from deeppneumonia.preprocessing.slices import equal_slices
 from deeppneumonia.preprocessing.squares import SquareGrid
-from deeppneumonia.preprocessing.windowing import apply_window
+from deeppneumonia.preprocessing.windowing import in_lung_window
 
 FULL_SLICE_PX = 512 * 512
 """Against this a lung is counted whose slice is unknown, because the picture is cut to it."""
@@ -97,7 +97,7 @@ def examine(
     for index in indices:
         pixels = volume.slice(index)
         seen = grid.to_square(pixels)
-        grey = _grey(seen, volume.unit, config)
+        grey = in_lung_window(seen, volume.unit, config)
         lung = _lung(seen, grey, volume)
         source_lung = grid.mask_to_source(lung)
         lung_px += int(source_lung.sum())
@@ -110,7 +110,7 @@ def examine(
             LungSlice(
                 slice_index=index,
                 picture=picture,
-                grey=grey if seen is pixels else _grey(pixels, volume.unit, config),
+                grey=grey if seen is pixels else in_lung_window(pixels, volume.unit, config),
                 lung_mask=source_lung,
                 frame=grid.frame_to_source(frame),
                 lung_fraction=float(source_lung.mean()),
@@ -123,14 +123,6 @@ def examine(
         flags=tuple(_flags(volume, kept, dropped, lung_ml)),
         facts=_facts(volume, config, kept, dropped, lung_ml),
     )
-
-
-def _grey(pixels: NDArray[Any], unit: Unit, config: PreprocessConfig) -> NDArray[np.uint8]:
-    """One slice in the lung window, or as it is for GREY."""
-    if unit is Unit.HU:
-        center, width = config.window_center_hu, config.window_width_hu
-        return apply_window(pixels, center_hu=center, width_hu=width)
-    return np.asarray(pixels, np.uint8)
 
 
 def _lung(pixels: NDArray[Any], grey: NDArray[np.uint8], volume: Volume) -> NDArray[np.bool_]:

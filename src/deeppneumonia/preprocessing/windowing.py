@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from deeppneumonia.domain import Unit, Volume
 from deeppneumonia.errors import PreprocessingError
+from deeppneumonia.preprocessing.config import PreprocessConfig
 
 DARK, BRIGHT = 64, 224
 """Grey levels that the lung's percentiles below become under Intensity.LUNG."""
@@ -52,6 +53,14 @@ def apply_window(hu: NDArray[Any], *, center_hu: float, width_hu: float) -> NDAr
         raise ValueError(f"width_hu must be more than 1, not {width_hu}")
     grey = (hu - (center_hu - 0.5)) / (width_hu - 1) + 0.5
     return np.round(255 * grey.clip(0, 1)).astype(np.uint8)
+
+
+def in_lung_window(pixels: NDArray[Any], unit: Unit, config: PreprocessConfig) -> NDArray[np.uint8]:
+    """One slice in a config's lung window, or as it is for GREY."""
+    if unit is Unit.HU:
+        center, width = config.window_center_hu, config.window_width_hu
+        return apply_window(pixels, center_hu=center, width_hu=width)
+    return np.asarray(pixels, np.uint8)
 
 
 def window_slice(
