@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from deeppneumonia.domain import ClassSet
 from deeppneumonia.errors import CheckpointError, ConfigError
@@ -146,8 +146,10 @@ def load_checkpoint(path: Path, *, expected_sha256: str | None = None) -> Checkp
             f"{path.name} has sha256 {sha256[:12]}..., but {expected_sha256[:12]}... was expected: "
             f"the file is damaged or not the one that was released. Install it again."
         )
-    metadata, tensors = _read(path)
-    _check_content(path, tensors)
+    words = _words(path)
+    metadata = _from_json(words[METADATA_KEY], path.name)
+    tensors = load_file(path)
+    _check_content(words, tensors, path.name)
     network = _network_of(metadata, path.name)
     try:
         network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
@@ -177,23 +179,17 @@ def _network_of(metadata: CheckpointMetadata, name: str) -> Network:
 
 def read_metadata(path: Path) -> CheckpointMetadata:
     """What a checkpoint says of itself, without building its network."""
-    return _open(path)[0]
+    return _from_json(_words(path)[METADATA_KEY], path.name)
 
 
-def _read(path: Path) -> tuple[CheckpointMetadata, dict[str, torch.Tensor]]:
-    metadata, names = _open(path)
-    with safe_open(path, framework="pt") as file:
-        return metadata, {name: file.get_tensor(name) for name in names}
-
-
-def _check_content(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+def _check_content(
+    words: Mapping[str, str], tensors: Mapping[str, torch.Tensor], name: str
+) -> None:
     """CheckpointError unless the content has the sha256 that was stored with it, if one was."""
-    with safe_open(path, framework="pt") as file:
-        words = file.metadata()
     stored = words.get(SHA256_KEY)
     if stored is not None and stored != _content_sha256(words[METADATA_KEY], tensors):
         raise CheckpointError(
-            f"The content of {path.name} is not what was saved (its sha256 differs): the file is "
+            f"The content of {name} is not what was saved (its sha256 differs): the file is "
             f"damaged. Copy, install or train it again."
         )
 
@@ -208,21 +204,21 @@ def _content_sha256(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _open(path: Path) -> tuple[CheckpointMetadata, list[str]]:
+def _words(path: Path) -> Mapping[str, str]:
+    """What stands beside the tensors, METADATA_KEY among it."""
     try:
         with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(METADATA_KEY)
-            names = list(file.keys())
+            words: Mapping[str, str] = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path.name} is not a whole safetensors file ({error}): copy or install it again."
         ) from error
-    if text is None:
+    if METADATA_KEY not in words:
         raise CheckpointError(
             f"{path.name} holds weights but no DeepPneumonia metadata: this is a backbone or "
             f"another program's file. Use it as start weights (train --start), not as a checkpoint."
         )
-    return _from_json(text, path.name), names
+    return words
 
 
 def _to_json(metadata: CheckpointMetadata) -> str:
