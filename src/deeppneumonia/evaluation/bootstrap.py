@@ -20,6 +20,7 @@ from deeppneumonia.evaluation.metrics import (
     Floats,
     check_names,
     defined,
+    weighted_auc,
     weighted_scores,
 )
 from deeppneumonia.evaluation.patients import checked, is_answered, label_of_patients
@@ -141,15 +142,28 @@ def auc_difference(
     """
     labels, first = checked(labels, probabilities, ["" for _ in labels])
     _, second = checked(labels, others, ["" for _ in labels])
+
+    def difference(weights: Floats) -> Floats:
+        return weighted_auc(labels, first, weights) - weighted_auc(labels, second, weights)
+
+    return interval(*over_draws(labels, difference, repeats=repeats, seed=seed))
+
+
+def over_draws(
+    labels: NDArray[np.int64], measure: Callable[[Floats], Floats], *, repeats: int, seed: int
+) -> tuple[float, Floats]:
+    """What `measure` gives for P patients, each counted once, and for each draw of them (R,).
+
+    Args:
+        labels: (P,) class index of each patient.
+        measure: from weights (D, P) to (D,).
+        repeats: R, how often the patients are drawn again.
+        seed: of the draws.
+    """
     patients = [f"{row:09d}" for row in range(len(labels))]
-    drawn = np.concatenate(
-        [
-            _auc(labels, first, weights) - _auc(labels, second, weights)
-            for weights in patient_draws(labels, patients, repeats=repeats, seed=seed)
-        ]
-    )
-    ones = np.ones((1, len(labels)))
-    return interval((_auc(labels, first, ones) - _auc(labels, second, ones))[0], drawn)
+    draws = patient_draws(labels, patients, repeats=repeats, seed=seed)
+    drawn = np.concatenate([measure(weights) for weights in draws])
+    return float(measure(np.ones((1, len(labels))))[0]), drawn
 
 
 def patient_draws(
@@ -172,11 +186,6 @@ def interval(value: float, drawn: Floats) -> Interval:
     """The value with the percentiles of its draws (R,)."""
     low, high = (np.nan, np.nan) if np.isnan(drawn).any() else np.percentile(drawn, PERCENTILES)
     return Interval(value=defined(value), low=defined(low), high=defined(high))
-
-
-def _auc(labels: NDArray[np.int64], probabilities: Floats, weights: Floats) -> Floats:
-    """(R,): the AUC of METRICS alone."""
-    return weighted_scores(labels, probabilities, weights)[0]["auc"]
 
 
 def _nothing_answered(class_names: Sequence[str]) -> IntervalScores:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppneumonia.evaluation.bootstrap import Interval, interval, patient_draws
-from deeppneumonia.evaluation.metrics import rank_auc
+from deeppneumonia.evaluation.bootstrap import Interval, interval, over_draws
+from deeppneumonia.evaluation.metrics import weighted_auc
+from deeppneumonia.evaluation.patients import is_answered
 
 Floats = NDArray[np.float64]
 
@@ -53,15 +54,10 @@ def _interval_of(
     seed: int,
 ) -> Interval:
     whole: NDArray[np.int64] = np.asarray(labels).astype(np.int64)
-    patients = [f"{row:09d}" for row in range(len(labels))]
-    drawn = np.concatenate(
-        [
-            _mean_over_sets(whole, sets, weights)
-            for weights in patient_draws(whole, patients, repeats=repeats, seed=seed)
-        ]
+    value, drawn = over_draws(
+        whole, lambda weights: _mean_over_sets(whole, sets, weights), repeats=repeats, seed=seed
     )
     # A draw may leave out every held-out patient of a class in all sets: it says nothing.
-    value = _mean_over_sets(whole, sets, np.ones((1, len(whole))))[0]
     return interval(value, drawn[~np.isnan(drawn)])
 
 
@@ -71,8 +67,8 @@ def _mean_over_sets(
     """(R,): mean over the sets that are defined under the weights (R, P)."""
     found = []
     for answers, others in sets:
-        auc = _macro(labels, answers, weights)
-        found.append(auc if others is None else auc - _macro(labels, others, weights))
+        auc = _auc(labels, answers, weights)
+        found.append(auc if others is None else auc - _auc(labels, others, weights))
     stacked = np.stack(found)
     known = ~np.isnan(stacked)
     total = np.where(known, stacked, 0).sum(axis=0)
@@ -82,16 +78,10 @@ def _mean_over_sets(
     return mean
 
 
-def _macro(labels: NDArray[np.int64], answers: Floats, weights: Floats) -> Floats:
-    """(R,): AUC of class 0 for two classes, mean over the classes for more."""
-    asked = ~np.isnan(answers).any(axis=1)
-    classes = answers.shape[1]
-    aucs = [
-        rank_auc(labels[asked] == c, answers[asked, c], weights[:, asked])
-        for c in range(1 if classes == 2 else classes)
-    ]
-    mean: Floats = np.mean(aucs, axis=0)
-    return mean
+def _auc(labels: NDArray[np.int64], answers: Floats, weights: Floats) -> Floats:
+    """(R,): AUC of the patients who were asked."""
+    asked = is_answered(answers)
+    return weighted_auc(labels[asked], answers[asked], weights[:, asked])
 
 
 def save_learning_curve(
@@ -104,11 +94,9 @@ def save_learning_curve(
         path: of the PNG.
         title: above the figure.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from deeppneumonia.evaluation.plots import COLOURS, DOTS_PER_INCH, FONT_PT, GREY
-    from deeppneumonia.files import replacing
+    from deeppneumonia.evaluation.plots import COLOURS, DOTS_PER_INCH, FONT_PT, GREY, save_figure
 
     figure = Figure(figsize=(7, 6.6), dpi=DOTS_PER_INCH, facecolor="white", layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
@@ -134,9 +122,7 @@ def save_learning_curve(
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.12)
-    FigureCanvasAgg(figure)
-    with replacing(path) as unfinished:
-        figure.savefig(unfinished, format="png")
+    save_figure(figure, path)
 
 
 def _draw(

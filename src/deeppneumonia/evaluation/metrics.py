@@ -112,9 +112,7 @@ def patient_auc(
     if absent:
         raise ValueError(f"AUC needs patients of all {classes} classes; there are none of {absent}")
     weights = np.ones((1, len(table.patients)))
-    scored = range(1 if classes == 2 else classes)
-    aucs = [rank_auc(table.labels == c, table.probabilities[:, c], weights)[0] for c in scored]
-    return float(np.mean(aucs))
+    return float(weighted_auc(table.labels, table.probabilities, weights)[0])
 
 
 def weighted_scores(
@@ -147,6 +145,16 @@ def rank_auc(positive: NDArray[np.bool_], scores: Floats, weights: Floats) -> Fl
     negatives_below = np.cumsum(of_negatives, axis=1) - of_negatives
     won = (of_positives * (negatives_below + 0.5 * of_negatives)).sum(axis=1)
     return _ratio(won, of_positives.sum(axis=1) * of_negatives.sum(axis=1))
+
+
+def weighted_auc(labels: NDArray[np.int64], probabilities: Floats, weights: Floats) -> Floats:
+    """(R,): the AUC of METRICS alone: of class 0 for two classes, macro for more."""
+    classes = probabilities.shape[1]
+    scored = range(1 if classes == 2 else classes)
+    mean: Floats = np.mean(
+        [rank_auc(labels == c, probabilities[:, c], weights) for c in scored], axis=0
+    )
+    return mean
 
 
 def average_precision(positive: NDArray[np.bool_], scores: Floats, weights: Floats) -> Floats:

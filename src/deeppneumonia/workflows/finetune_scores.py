@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.evaluation import Interval, auc_difference, score_with_intervals
-from deeppneumonia.evaluation.bootstrap import interval, patient_draws
+from deeppneumonia.evaluation.bootstrap import interval, over_draws
 from deeppneumonia.evaluation.learning_curve import mean_auc, mean_auc_gain
 from deeppneumonia.evaluation.metrics import patient_auc
-from deeppneumonia.evaluation.patients import over_classes
+from deeppneumonia.evaluation.patients import is_answered, over_classes
 from deeppneumonia.workflows.draws import LEAST_TESTED, draw_patients
 from deeppneumonia.workflows.tuning import (
     Slices,
@@ -39,6 +39,11 @@ class Answered:
     classes: Sequence[str]
     """The labels at hand."""
 
+    @property
+    def patients(self) -> list[str]:
+        """P keys, one a row."""
+        return [f"{row:09d}" for row in range(len(self.labels))]
+
 
 def row_of(answered: Answered, answers: Floats, before: Floats) -> dict[str, Any]:
     """One row: metrics with intervals, mean log loss, and both gains over the old checkpoint.
@@ -48,9 +53,8 @@ def row_of(answered: Answered, answers: Floats, before: Floats) -> dict[str, Any
         answers: (P, classes), calibrated.
         before: the same by the old checkpoint as it is.
     """
-    names = [f"{row:09d}" for row in range(len(answered.labels))]
     scores = score_with_intervals(
-        answered.labels, answers, names, answered.classes, repeats=REPEATS
+        answered.labels, answers, answered.patients, answered.classes, repeats=REPEATS
     ).metrics
     return {
         **{name: scores[name] for name in METRICS},
@@ -63,14 +67,12 @@ def row_of(answered: Answered, answers: Floats, before: Floats) -> dict[str, Any
 def log_loss_gain(answered: Answered, answers: Floats, before: Floats) -> Interval:
     """How much less surprised `answers` is, on average over patients; more than 0 is better."""
     less = surprises(answered.labels, before) - surprises(answered.labels, answers)
-    names = [f"{row:09d}" for row in range(len(less))]
-    drawn = np.concatenate(
-        [
-            (weights @ less) / weights.sum(axis=1)
-            for weights in patient_draws(answered.labels, names, repeats=REPEATS, seed=0)
-        ]
-    )
-    return interval(float(less.mean()), drawn)
+
+    def gain(weights: Floats) -> Floats:
+        mean: Floats = (weights @ less) / weights.sum(axis=1)
+        return mean
+
+    return interval(*over_draws(answered.labels, gain, repeats=REPEATS, seed=0))
 
 
 def is_less_surprised(answered: Answered, answers: Floats, others: Floats) -> bool:
@@ -85,8 +87,9 @@ def is_better(answered: Answered, tuned: Floats, refreshed: Floats) -> bool:
     The old head with its calibration refreshed is what has to be beaten, or else a new temperature
     alone would pass for a new head.
     """
-    names = [f"{row:09d}" for row in range(len(answered.labels))]
-    tuned_auc, old_auc = (patient_auc(answered.labels, one, names) for one in (tuned, refreshed))
+    tuned_auc, old_auc = (
+        patient_auc(answered.labels, one, answered.patients) for one in (tuned, refreshed)
+    )
     return is_less_surprised(answered, tuned, refreshed) and tuned_auc >= old_auc
 
 
@@ -138,6 +141,6 @@ def _mean_log_loss(labels: NDArray[np.int64], sets: Sequence[Floats]) -> float:
     """Mean over the sets of the patients' mean negative log-likelihood."""
     means = []
     for answers in sets:
-        asked = ~np.isnan(answers).any(axis=1)
+        asked = is_answered(answers)
         means.append(surprises(labels[asked], answers[asked]).mean())
     return float(np.mean(means))
