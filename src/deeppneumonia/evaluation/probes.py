@@ -51,7 +51,7 @@ def probe(
     for fitted, held_out in patient_folds(codes, groups, folds, seed):
         if len(np.unique(codes[fitted])) == len(names):
             answers[held_out] = _read_out(features[fitted], codes[fitted], features[held_out])
-    return _patient_auc(codes, answers, groups, seed)
+    return patient_auc_of(codes, answers, groups, seed=seed)
 
 
 def permuted(labels: NDArray[np.integer], groups: Sequence[str], seed: int) -> NDArray[np.int64]:
@@ -83,7 +83,7 @@ def leave_one_site_out(
         tested = inside & np.isin(labels, shared)
         codes = np.searchsorted(shared, labels)
         answers = _read_out(features[fitted], codes[fitted], features[tested])
-        found[site] = _patient_auc(codes[tested], answers, names[tested].tolist(), seed)
+        found[site] = patient_auc_of(codes[tested], answers, names[tested].tolist(), seed=seed)
     return found
 
 
@@ -106,9 +106,14 @@ def _read_out(
     return np.asarray(answers, np.float64)
 
 
-def _patient_auc(
-    codes: NDArray[np.integer], answers: NDArray[np.float64], groups: Sequence[str], seed: int
+def patient_auc_of(
+    codes: NDArray[np.integer],
+    answers: NDArray[np.float64],
+    groups: Sequence[str],
+    *,
+    seed: int = 0,
 ) -> Interval | str:
+    """Patient AUC of answers (n, C) for labels (n,), 0 to C - 1; in words why there is none."""
     table = aggregate_by_patient(codes, answers, groups)
     names = [str(number) for number in range(answers.shape[1])]
     scores = score_with_intervals(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from deeppneumonia.checkpoint import Checkpoint
 from deeppneumonia.evaluation import aggregate_by_patient, calibrate
 from deeppneumonia.evaluation.abstention import risk_coverage
+from deeppneumonia.evaluation.patients import is_answered
 from deeppneumonia.inference import statistics_of
 from deeppneumonia.workflows.scored import Scored
 
@@ -52,7 +53,7 @@ def abstention(
     metadata = checkpoint.metadata
     table = aggregate_by_patient(scored.labels, scored.probabilities, scored.groups)
     probabilities = calibrate(table.probabilities, metadata.temperature)
-    answered = ~np.isnan(probabilities).any(axis=1)
+    answered = is_answered(probabilities)
     confidence = np.nan_to_num(probabilities).max(axis=1)
     wrong = np.nan_to_num(probabilities).argmax(axis=1) != table.labels
     distances, limit = _distances(checkpoint, scored, table.patients)
@@ -100,7 +101,7 @@ def _distances(
     distances = np.zeros(len(patients))
     if statistics is None:
         return distances, float("inf")
-    answered = ~np.isnan(scored.probabilities).any(axis=1)
+    answered = is_answered(scored.probabilities)
     groups = np.array(scored.groups)
     for place, patient in enumerate(patients):
         rows = answered & (groups == patient)

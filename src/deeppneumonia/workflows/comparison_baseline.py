@@ -16,6 +16,7 @@ from deeppneumonia.evaluation import (
     six_statistics_baseline,
 )
 from deeppneumonia.evaluation.calibration import SENSITIVITIES
+from deeppneumonia.evaluation.patients import is_answered
 from deeppneumonia.files import write_whole
 from deeppneumonia.preprocessing import Fill, Intensity
 from deeppneumonia.workflows.calibration import operating_levels
@@ -110,7 +111,7 @@ def _take(bench: Bench, turn: Turn, sets: Mapping[str, MeasuredSet]) -> None:
         next(answers),
         [entry.patient_id for entry in validating.entries],
     )
-    answered = ~np.isnan(patients.probabilities).any(axis=1)
+    answered = is_answered(patients.probabilities)
     labels, probabilities = patients.labels[answered], patients.probabilities[answered]
     temperature = fit_temperature(labels, probabilities)
     levels = operating_levels(labels, calibrate(probabilities, temperature))

@@ -19,10 +19,14 @@ from deeppneumonia.datasets import Manifest, ManifestRow
 from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.domain import LungSlice
 from deeppneumonia.errors import InputRefusedError
-from deeppneumonia.evaluation import aggregate_by_patient, score_with_intervals
 from deeppneumonia.evaluation.bootstrap import Interval
-from deeppneumonia.evaluation.patients import over_classes
-from deeppneumonia.evaluation.probes import REPEATS, leave_one_site_out, permuted, probe
+from deeppneumonia.evaluation.patients import is_answered, over_classes
+from deeppneumonia.evaluation.probes import (
+    leave_one_site_out,
+    patient_auc_of,
+    permuted,
+    probe,
+)
 from deeppneumonia.files import write_whole
 from deeppneumonia.inference import TorchEngine
 from deeppneumonia.preprocessing import check_input, examine
@@ -188,10 +192,10 @@ def _auc_of(answers: Sequence[tuple[_Shown, NDArray[np.float32]]]) -> Measured:
         return "no picture of this kind could be made: the pictures are cut to the lung"
     labels = np.array([one.label for one, _ in answers], np.int64)
     probabilities = np.stack([row for _, row in answers])
-    return patient_auc_of(labels, probabilities, [one.patient_id for one, _ in answers])
+    return _auc_at_hand(labels, probabilities, [one.patient_id for one, _ in answers])
 
 
-def patient_auc_of(
+def _auc_at_hand(
     labels: NDArray[np.int64], probabilities: NDArray[np.floating], groups: Sequence[str]
 ) -> Measured:
     """Patient AUC over the labels at hand; in words why there is none when there is one label."""
@@ -200,17 +204,12 @@ def patient_auc_of(
         return "there is one label only"
     codes = np.searchsorted(present, labels)
     answers = over_classes(np.asarray(probabilities, np.float64), present.tolist())
-    table = aggregate_by_patient(codes, answers, groups)
-    names = [str(number) for number in present]
-    scores = score_with_intervals(
-        table.labels, table.probabilities, table.patients, names, repeats=REPEATS
-    )
-    return scores.metrics["auc"]
+    return patient_auc_of(codes, answers, groups)
 
 
 def _features(scored: Scored) -> dict[str, Any]:
     """What a straight line reads out of the features of all answered slices."""
-    kept = ~np.isnan(scored.probabilities).any(axis=1)
+    kept = is_answered(scored.probabilities)
     features = scored.features[kept]
     labels, entries = scored.labels[kept], [scored.entries[n] for n in np.flatnonzero(kept)]
     groups, sites = [entry.patient_id for entry in entries], [entry.site for entry in entries]
@@ -242,14 +241,14 @@ def _site_probe(
 
 def _within_sites(scored: Scored) -> dict[str, Measured]:
     """Patient AUC of the checkpoint itself among the patients of each site."""
-    answered = ~np.isnan(scored.probabilities).any(axis=1)
+    answered = is_answered(scored.probabilities)
     sites = np.array([entry.site for entry in scored.entries])
     found: dict[str, Measured] = {}
     for site in sorted(set(sites.tolist())):
         rows = np.flatnonzero(answered & (sites == site))
         groups = [scored.groups[row] for row in rows]
         found[site] = (
-            patient_auc_of(scored.labels[rows], scored.probabilities[rows], groups)
+            _auc_at_hand(scored.labels[rows], scored.probabilities[rows], groups)
             if len(rows)
             else "no patient was answered"
         )
