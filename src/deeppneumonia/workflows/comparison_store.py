@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from deeppneumonia.datasets import SliceEntry
 from deeppneumonia.errors import ConfigError
 from deeppneumonia.files import write_whole
+from deeppneumonia.workflows.scored import cells
 
 FORMAT = "deeppneumonia-comparison-1"
 TESTED = "test"
@@ -102,9 +103,8 @@ def write_answers(
     writer.writerow([*COLUMNS, *classes])
     for entry, row in zip(entries, probabilities, strict=True):
         index = "" if entry.slice_index is None else entry.slice_index
-        cells = ["" if np.isnan(value) else f"{value:.6f}" for value in row]
         whose = (entry.patient_id, entry.label, entry.site)
-        writer.writerow([name, turn.repeat, turn.fold, entry.line, index, *whose, *cells])
+        writer.writerow([name, turn.repeat, turn.fold, entry.line, index, *whose, *cells(row)])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text.getvalue())
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deeppneumonia.checkpoint import Checkpoint
 from deeppneumonia.datasets import (
@@ -35,11 +34,12 @@ from deeppneumonia.evaluation import (
     picture_statistics,
     six_statistics_cross_validated,
 )
+from deeppneumonia.evaluation.patients import is_answered
 from deeppneumonia.evaluation.plots import save_confusion, save_reliability, save_roc
 from deeppneumonia.files import write_whole
 from deeppneumonia.preprocessing import Fill, Intensity
 from deeppneumonia.workflows.releases import open_checkpoint
-from deeppneumonia.workflows.scored import Scored, kept_rows, score_cache
+from deeppneumonia.workflows.scored import Scored, cells, kept_rows, labelled, score_cache
 from deeppneumonia.workflows.trust import examine_trust
 
 
@@ -79,7 +79,7 @@ def evaluate_manifests(  # noqa: PLR0913  (what may be said of an evaluation on 
     checkpoint = open_checkpoint(checkpoint_name)
     classes = checkpoint.metadata.classes
     named = [read_manifest(path, folder=data, label_map=label_map) for path in manifests]
-    manifest = _rows_to_score(join_manifests(named), split, classes)
+    manifest = labelled(_rows_of_split(join_manifests(named), split), checkpoint)
     out.mkdir(parents=True, exist_ok=True)
     cache = build_cache(manifest, checkpoint.metadata.preprocessing, out / "cache", progress)
     scored = score_cache(cache, checkpoint, device=device)
@@ -132,22 +132,16 @@ def six_statistics(
     )
 
 
-def _rows_to_score(manifest: Manifest, split: str | None, classes: ClassSet) -> Manifest:
-    if split is not None:
-        manifest = manifest.with_rows(manifest.rows_of(split))
-        if not manifest.rows:
-            raise ManifestError(
-                f"No row has split {split!r}: make one with `deeppneumonia split`, or leave "
-                f"--split out."
-            )
-    unknown = sorted({row.label for row in manifest.rows} - set(classes.labels))
-    if unknown:
+def _rows_of_split(manifest: Manifest, split: str | None) -> Manifest:
+    if split is None:
+        return manifest
+    chosen = manifest.with_rows(manifest.rows_of(split))
+    if not chosen.rows:
         raise ManifestError(
-            f"The manifest has labels {', '.join(unknown)}, the checkpoint knows "
-            f"{', '.join(classes.labels)}: rename them with --map {unknown[0]}={classes.labels[-1]}"
-            f" or the like, or take those rows out."
+            f"No row has split {split!r}: make one with `deeppneumonia split`, or leave "
+            f"--split out."
         )
-    return manifest
+    return chosen
 
 
 def _refusals(scored: Scored) -> dict[str, int]:
@@ -170,7 +164,7 @@ def _indeterminate(answers: AnswerSet, checkpoint: Checkpoint) -> dict[str, floa
     """
     level = checkpoint.metadata.thresholds.confidence
     probabilities = answers.patients.probabilities
-    answered = ~np.isnan(probabilities).any(axis=1)
+    answered = is_answered(probabilities)
     clear = answered & (np.nan_to_num(probabilities).max(axis=1, initial=0) >= level)
     right = probabilities[clear].argmax(axis=1) == answers.patients.labels[clear]
     return {
@@ -189,7 +183,7 @@ def _write(
         out / "predictions.csv",
         ["patient_id", "label", *answers.classes],
         [
-            [patient, answers.classes[label], *_cells(row)]
+            [patient, answers.classes[label], *cells(row)]
             for patient, label, row in zip(
                 patients.groups, patients.labels, patients.probabilities, strict=True
             )
@@ -202,7 +196,7 @@ def _write(
             [
                 entry.line, entry.patient_id, entry.label,
                 "" if entry.slice_index is None else entry.slice_index,
-                entry.status, entry.reason, *_cells(row),
+                entry.status, entry.reason, *cells(row),
             ]
             for entry, row in zip(scored.entries, scored.probabilities, strict=True)
         ],
@@ -217,11 +211,6 @@ def _draw(answers: AnswerSet, out: Path) -> None:
             found, answers.classes, out / f"confusion_{level}.png", title=f"Confusion, {level}s"
         )
     save_reliability(answers.patients, out / "reliability.png", title="Reliability, patients")
-
-
-def _cells(probabilities: NDArray[np.float64]) -> list[str]:
-    """Six digits, or blank where there is no answer."""
-    return ["" if np.isnan(value) else f"{value:.6f}" for value in probabilities]
 
 
 def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

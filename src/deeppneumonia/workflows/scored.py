@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.checkpoint import Checkpoint
-from deeppneumonia.datasets import SliceCache, SliceEntry
+from deeppneumonia.datasets import Manifest, SliceCache, SliceEntry
+from deeppneumonia.errors import ManifestError
 from deeppneumonia.inference import TorchEngine
 
 
@@ -32,6 +33,19 @@ class Scored:
         return [entry.patient_id for entry in self.entries]
 
 
+def labelled(manifest: Manifest, checkpoint: Checkpoint) -> Manifest:
+    """The manifest, if the checkpoint knows all of its labels; ManifestError names the others."""
+    labels = {row.label for row in manifest.rows}
+    known = checkpoint.metadata.classes.labels
+    if unknown := sorted(labels - set(known)):
+        raise ManifestError(
+            f"The manifest has labels {', '.join(unknown)}, the checkpoint knows "
+            f"{', '.join(known)}: rename them with --map {unknown[0]}={known[-1]} or the like, "
+            f"or take those rows out."
+        )
+    return manifest
+
+
 def score_cache(cache: SliceCache, checkpoint: Checkpoint, *, device: str = "auto") -> Scored:
     """Ask a checkpoint about every kept slice of a cache; the others get NaN."""
     classes = checkpoint.metadata.classes
@@ -43,6 +57,11 @@ def score_cache(cache: SliceCache, checkpoint: Checkpoint, *, device: str = "aut
     features[kept] = output.features
     labels = np.array([classes.index(entry.label) for entry in cache.index], np.int64)
     return Scored(cache.index, labels, probabilities, features)
+
+
+def cells(probabilities: NDArray[np.floating]) -> list[str]:
+    """Six digits each, or blank where there is no answer."""
+    return ["" if np.isnan(value) else f"{value:.6f}" for value in probabilities]
 
 
 def kept_rows(cache: SliceCache) -> tuple[list[int], list[int]]:
