@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 
 from deeppneumonia.evaluation.calibration import calibrate
 from deeppneumonia.evaluation.metrics import Floats, check_names
-from deeppneumonia.evaluation.patients import aggregate_by_patient, checked, over_classes
+from deeppneumonia.evaluation.patients import (
+    aggregate_by_patient,
+    checked,
+    classes_at_hand,
+    over_classes,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +61,12 @@ def answer_set(
     """
     labels, probabilities = checked(labels, probabilities, groups)
     check_names(class_names, probabilities)
-    present = np.unique(labels).tolist()
-    kept = present if len(present) > 1 else list(range(len(class_names)))
+    of_slices, kept = classes_at_hand(labels, len(class_names))
     table = aggregate_by_patient(labels, probabilities, groups)
+    of_patients, _ = classes_at_hand(table.labels, len(class_names))
     calibrated = calibrate(table.probabilities, temperature)
-    new_index = np.full(len(class_names), -1)
-    new_index[kept] = range(len(kept))
     return AnswerSet(
         classes=tuple(class_names[index] for index in kept),
-        slices=Answers(new_index[labels], over_classes(probabilities, kept), groups),
-        patients=Answers(new_index[table.labels], over_classes(calibrated, kept), table.patients),
+        slices=Answers(of_slices, over_classes(probabilities, kept), groups),
+        patients=Answers(of_patients, over_classes(calibrated, kept), table.patients),
     )

@@ -85,6 +85,23 @@ def refusals_as_uniform(probabilities: NDArray[np.floating]) -> NDArray[np.float
     return filled
 
 
+def classes_at_hand(
+    labels: NDArray[np.integer], classes: int
+) -> tuple[NDArray[np.int64], list[int]]:
+    """Labels counted over those of C classes that are present, and which those are.
+
+    All classes stay where there is but one label: over a single class nothing is told apart.
+
+    >>> classes_at_hand(np.array([0, 2, 2]), 3)
+    (array([0, 1, 1]), [0, 2])
+    """
+    present = np.unique(labels).tolist()
+    kept = present if len(present) > 1 else list(range(classes))
+    position = np.full(classes, -1)
+    position[kept] = range(len(kept))
+    return position[labels], kept
+
+
 def over_classes(probabilities: NDArray[np.floating], kept: Sequence[int]) -> NDArray[np.float64]:
     """Renormalise over the classes `kept`, for a test set that holds fewer than the network knows.
 

@@ -16,7 +16,12 @@ from deeppneumonia.errors import ConfigError
 from deeppneumonia.evaluation import IntervalScores, aggregate_by_patient, calibrate, score
 from deeppneumonia.evaluation.calibration import SENSITIVITIES
 from deeppneumonia.evaluation.comparison import auc_interval, delong_test, mcnemar_test
-from deeppneumonia.evaluation.patients import is_answered, over_classes, refusals_as_uniform
+from deeppneumonia.evaluation.patients import (
+    classes_at_hand,
+    is_answered,
+    over_classes,
+    refusals_as_uniform,
+)
 from deeppneumonia.evaluation.repeated import mean_confusion, mean_scores
 from deeppneumonia.workflows.comparison_plan import SIX_STATISTICS
 from deeppneumonia.workflows.comparison_store import TESTED, Comparison, SetAnswers
@@ -82,7 +87,7 @@ def patient_answers(
         site: only the patients of this hospital.
     """
     rows = _rows_of(answers, site)
-    labels, kept = _present(answers.labels[rows], classes)
+    labels, kept = classes_at_hand(answers.labels[rows], len(classes))
     patients = [answers.patients[row] for row in rows]
     first_row = np.unique(np.array(patients), return_index=True)[1]
     probabilities, called, refused = [], [], 0
@@ -166,7 +171,7 @@ def _slices(answers: SetAnswers, classes: Sequence[str], site: str | None) -> di
     """The metrics of the answered slices, as the network gave them."""
     rows = _rows_of(answers, site)
     answered = rows[~np.isnan(answers.slices[:, rows]).any(axis=(0, 2))]
-    labels, kept = _present(answers.labels[answered], classes)
+    labels, kept = classes_at_hand(answers.labels[answered], len(classes))
     patients = [answers.patients[row] for row in answered]
     probabilities = np.array([over_classes(one, kept) for one in answers.slices[:, answered]])
     names = [classes[index] for index in kept]
@@ -250,17 +255,6 @@ def _calibrated(probabilities: Floats, temperatures: Floats) -> Floats:
 
 def _rows_of(answers: SetAnswers, site: str | None) -> NDArray[np.intp]:
     return np.array([n for n, where in enumerate(answers.sites) if site in (None, where)], np.intp)
-
-
-def _present(
-    labels: NDArray[np.int64], classes: Sequence[str]
-) -> tuple[NDArray[np.int64], list[int]]:
-    """Labels counted over the classes at hand, and which those are; all where there is but one."""
-    present = np.unique(labels).tolist()
-    kept = present if len(present) > 1 else list(range(len(classes)))
-    position = np.full(len(classes), -1)
-    position[kept] = range(len(kept))
-    return position[labels], kept
 
 
 def _costs(turns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
