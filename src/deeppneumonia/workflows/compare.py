@@ -84,22 +84,18 @@ def _check_networks(bench: Bench) -> None:
 
 def _same_comparison(bench: Bench) -> None:
     """Refuse to mix the folds of other patients into what the folder holds."""
-    identity = json.dumps(
-        {
-            "classes": bench.plan.classes.labels,
-            "folds": bench.plan.folds,
-            "manifest_sha256": bench.manifest.sha256,
-            "external_sha256": {name: one.sha256 for name, one in bench.external.items()},
-        },
-        indent=1,
-    )
+    now: dict[str, Any] = {
+        "classes": list(bench.plan.classes.labels),
+        "folds": bench.plan.folds,
+        "manifest_sha256": bench.manifest.sha256,
+        "external_sha256": {name: one.sha256 for name, one in bench.external.items()},
+    }
     path = bench.out / "plan.json"
-    known = json.loads(path.read_text()) if path.exists() else json.loads(identity)
-    now = json.loads(identity)
-    shared = known["external_sha256"].keys() & now["external_sha256"].keys()
-    same_external = all(known["external_sha256"][n] == now["external_sha256"][n] for n in shared)
-    now["external_sha256"] = known["external_sha256"] | now["external_sha256"]
-    if known | {"external_sha256": now["external_sha256"]} != now or not same_external:
+    known = json.loads(path.read_text()) if path.exists() else now
+    external = known["external_sha256"] | now["external_sha256"]
+    same_external = external == now["external_sha256"] | known["external_sha256"]
+    now["external_sha256"] = external
+    if {**known, "external_sha256": external} != now or not same_external:
         raise TrainingError(
             f"{bench.out} holds a comparison of other patients, classes or folds (see plan.json): "
             f"name another output folder, or take that one away."
