@@ -5,11 +5,11 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-METRICS = ("auc", "recall", "precision", "f1", "accuracy", "ece")
 TITLES = {
     "auc": "AUC", "recall": "recall", "precision": "precision", "f1": "F1",
     "accuracy": "accuracy", "ece": "ECE",
 }  # fmt: skip
+METRICS = tuple(TITLES)
 TESTED = "test"
 HEADER = ("set", "level", "network", "metric", "value", "low", "high")
 
