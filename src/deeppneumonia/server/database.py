@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 T = TypeVar("T")
 BUSY_S = 10
+AGAIN_S = 1.0
 
 
 class DatabaseAwayError(Exception):
@@ -62,13 +63,13 @@ class Database:
         self.engine.dispose()
 
 
-def patiently(action: Callable[[], T], *, wait_s: float = 1.0) -> T:
+def patiently(action: Callable[[], T]) -> T:
     """Repeat an action until the database is there again; for workers, who have the time."""
     while True:
         try:
             return action()
         except DatabaseAwayError:
-            time.sleep(wait_s)
+            time.sleep(AGAIN_S)
 
 
 @contextmanager

@@ -65,7 +65,6 @@ def gather(
     owner: str,
     source: str,
     study_uid: str,
-    label: str = "",
 ) -> Job:
     """Add DICOM files to their study, which is read when no more have come for a while.
 
@@ -85,7 +84,7 @@ def gather(
     size_bytes, wait_s = sum(one.stat().st_size for one in files), services.settings.quiet_s
     job, is_new = services.jobs.submit(
         id=id, owner=owner, source=source, content=content, size_bytes=size_bytes,
-        files=len(files), label=label, wait_s=wait_s,
+        files=len(files), wait_s=wait_s,
     )  # fmt: skip
     # A study always has the same id, so that its row is "new" to submit whenever more of it comes.
     if job.files != len(files):

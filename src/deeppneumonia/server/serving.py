@@ -55,9 +55,9 @@ def serve(
         supervisor.stop()
 
 
-def work_only(settings: Settings, command: Sequence[str] = COMMAND) -> None:
+def work_only(settings: Settings) -> None:
     """Keep workers without pages: for a second host, with the same database and disk."""
-    supervisor = Supervisor(open_services(settings), command)
+    supervisor = Supervisor(open_services(settings))
     supervisor.start()
     supervisor.wait()
 
