@@ -17,14 +17,10 @@ class Predictor:
         self.engine = engine
         self.metadata = metadata
 
-    def predict(self, lung_slices: Sequence[LungSlice]) -> tuple[SlicePrediction, ...]:
-        """One prediction per slice, in the same order."""
-        return self.predict_with_features(lung_slices)[0]
-
     def predict_with_features(
         self, lung_slices: Sequence[LungSlice]
     ) -> tuple[tuple[SlicePrediction, ...], NDArray[np.float32]]:
-        """One prediction per slice, and the features (n, D) that the network saw in them."""
+        """One prediction per slice, in the same order, and the (n, D) features of the slices."""
         if not lung_slices:
             return (), np.zeros((0, 0), np.float32)
         output = self.engine.run(np.stack([one.picture for one in lung_slices]))
