@@ -14,6 +14,9 @@ from deeppneumonia.phantoms.scanner import smooth_noise
 Pictures = NDArray[np.uint8]
 """(slices, rows, columns), grey levels 0 to 255."""
 
+LUNG_WINDOW_HU = (-600.0, 1500.0)
+"""(centre, width) in which a lung is looked at."""
+
 WRONG_WINDOWS = {"mediastinum": (40.0, 350.0), "bone": (500.0, 2000.0), "brain": (40.0, 80.0)}
 """(centre, width) in HU of windows in which a lung has no texture left."""
 
@@ -24,13 +27,13 @@ _MR_SIGNAL = ((-1000, 0.02), (-700, 0.04), (-300, 0.3), (-140, 1.0), (-70, 1.0),
 
 def windowed(phantom: Phantom, center_hu: float, width_hu: float) -> Pictures:
     """The slices in any window, as a program would export them."""
-    grey = (phantom.volume.array - (center_hu - 0.5)) / (width_hu - 1) + 0.5
+    grey = (phantom.volume.array - (center_hu - 0.5)) / (width_hu - 1) + 0.5  # PS3.3 C.11.2.1.2.1
     return _as_grey(grey)
 
 
 def inverted(phantom: Phantom) -> Pictures:
     """The negative of the lung window: air white, tissue black."""
-    return np.asarray(255 - windowed(phantom, -600.0, 1500.0), np.uint8)
+    return np.asarray(255 - windowed(phantom, *LUNG_WINDOW_HU), np.uint8)
 
 
 def mr_like(phantom: Phantom) -> Pictures:

@@ -13,11 +13,9 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from deeppneumonia.domain import Volume
 from deeppneumonia.phantoms.config import Phantom
+from deeppneumonia.phantoms.other_pictures import LUNG_WINDOW_HU, windowed
 
 RESCALE_INTERCEPT_HU = -1024
-LUNG_WINDOW_HU = (-600.0, 1500.0)
-"""(centre, width) of the pictures that `write_png` makes."""
-
 WRITER_UID = UID("2.25.98765432109876543210")
 """Stands for this writer in the file meta information (PS3.7 D.3.3.2)."""
 
@@ -134,10 +132,7 @@ def _write_image(array: NDArray[np.int16] | NDArray[np.uint8], volume: Volume, p
 def write_png(phantom: Phantom, folder: Path) -> Path:
     """Write the slices as 8-bit pictures in the lung window, feet first; returns `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    center, width = LUNG_WINDOW_HU
-    grey = (phantom.volume.array - (center - 0.5)) / (width - 1) + 0.5  # PS3.3 C.11.2.1.2.1
-    pictures = np.round(255 * grey.clip(0, 1)).astype(np.uint8)
-    for index, picture in enumerate(pictures):
+    for index, picture in enumerate(windowed(phantom, *LUNG_WINDOW_HU)):
         done, data = cv2.imencode(".png", picture)
         if not done:
             raise OSError(f"slice {index} could not be turned into a PNG picture")
