@@ -65,15 +65,11 @@ class AucLine:
     @property
     def words(self) -> str:
         """`0.93 (0.88-0.97)`, or a dash."""
-        if self.value is None:
-            return "-"
-        if self.low is None or self.high is None:
-            return f"{self.value:.2f}"
-        return f"{self.value:.2f} ({self.low:.2f}-{self.high:.2f})"
+        return auc_in_words(self.value, self.low, self.high)
 
     def place(self, auc: float) -> str:
         """Where an AUC stands on the scale, from the left."""
-        return f"{WIDTH * (max(auc, LEAST_AUC) - LEAST_AUC) / (1 - LEAST_AUC):.1f}"
+        return _place(max(auc, LEAST_AUC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +120,19 @@ def render_audit(page: AuditPage) -> str:
 def auc_scale() -> list[tuple[str, float]]:
     """The ticks of an AUC table: place along its WIDTH, and value."""
     ticks = (0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
-    return [(f"{WIDTH * (tick - LEAST_AUC) / (1 - LEAST_AUC):.1f}", tick) for tick in ticks]
+    return [(_place(tick), tick) for tick in ticks]
+
+
+def _place(auc: float) -> str:
+    return f"{WIDTH * (auc - LEAST_AUC) / (1 - LEAST_AUC):.1f}"
+
+
+def auc_in_words(value: float | None, low: float | None, high: float | None) -> str:
+    """An AUC with its interval, as far as they are defined.
+
+    >>> auc_in_words(0.93, 0.88, 0.97), auc_in_words(0.93, None, None)
+    ('0.93 (0.88-0.97)', '0.93')
+    """
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if low is None or high is None else f"{value:.2f} ({low:.2f}-{high:.2f})"

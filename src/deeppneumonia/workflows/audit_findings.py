@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from deeppneumonia.datasets import LeakReport
 from deeppneumonia.evaluation.guessing import Guess
+from deeppneumonia.reports.audit import auc_in_words
 from deeppneumonia.reports.wording import capitalised, listed
 
 
@@ -123,8 +124,7 @@ def _found(guesses: Answers, seen: Seen) -> list[tuple[Question, Guess]]:
 
 
 def _auc(guess: Guess) -> str:
-    auc = guess.auc
-    return f"{auc['value']:.2f} ({auc['low']:.2f}-{auc['high']:.2f})"
+    return auc_in_words(**guess.auc)
 
 
 def _plural(count: int, one: str, many: str) -> str:

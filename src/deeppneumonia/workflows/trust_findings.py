@@ -3,15 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deeppneumonia.reports.audit import AucLine, AucTable
+from deeppneumonia.evaluation.guessing import GIVEN_AWAY
+from deeppneumonia.reports.audit import AucLine, AucTable, auc_in_words
 from deeppneumonia.reports.document import Fact
 from deeppneumonia.reports.trust_page import Curve, TrustPage
 
 DROP = 0.05
 """An AUC that falls by less than this is called unchanged."""
-
-GIVEN_AWAY = 0.6
-"""What shows no lung tissue gives the label away when the interval of its AUC lies above this."""
 
 VIEWS: Mapping[str, tuple[str, str]] = {
     "lungs_black": ("Lungs blacked out", "the surroundings are left"),
@@ -75,9 +73,7 @@ def _low(measured: Any) -> float:
 def _words(measured: Any) -> str:
     if not isinstance(measured, Mapping):
         return "not measured"
-    if measured["low"] is None:
-        return f"{measured['value']:.2f}"
-    return f"{measured['value']:.2f} ({measured['low']:.2f}-{measured['high']:.2f})"
+    return auc_in_words(measured["value"], measured["low"], measured["high"])
 
 
 def _on_pictures(pictures: Mapping[str, Any]) -> list[Sentence]:
