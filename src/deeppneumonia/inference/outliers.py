@@ -155,10 +155,17 @@ def fit_statistics(
     )
     squared = _per_patient(found, held_out, held_out_patients)
     typical = max(float(np.median(squared)), floor)
-    distances = np.sort(np.sqrt(squared / typical))
-    # Split conformal: a further patient of this kind lies within with at least this probability.
-    rank = min(ceil(ANSWERED * (len(distances) + 1)), len(distances))
-    return replace(found, typical=typical, limit=float(distances[rank - 1]))
+    return replace(found, typical=typical, limit=limit_for(np.sqrt(squared / typical)))
+
+
+def limit_for(distances: Floats) -> float:
+    """Within which a further patient lies with a probability of ANSWERED or more.
+
+    Args:
+        distances: (P,) of patients of the same kind, 1 or more of them.
+    """
+    rank = min(ceil(ANSWERED * (len(distances) + 1)), len(distances))  # split conformal
+    return float(np.sort(distances)[rank - 1])
 
 
 def _per_patient(

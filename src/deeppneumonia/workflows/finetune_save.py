@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from deeppneumonia.checkpoint import CheckpointMetadata, save_checkpoint
 from deeppneumonia.evaluation import choose_confidence_threshold
 from deeppneumonia.evaluation.patients import label_of_patients
-from deeppneumonia.inference.outliers import ANSWERED
+from deeppneumonia.inference.outliers import limit_for
 from deeppneumonia.inference.trust import statistics_of
 from deeppneumonia.training.final_layer import with_head
 from deeppneumonia.workflows.calibration import operating_levels
@@ -91,9 +90,8 @@ def with_hospital_inside(
     statistics = statistics_of(metadata)
     if statistics is None:
         return None
-    distances = sorted(
+    distances = [
         statistics.distance(features[patients == patient]).value for patient in np.unique(patients)
-    )
-    rank = min(ceil(ANSWERED * (len(distances) + 1)), len(distances))
-    limit = max(statistics.limit, distances[rank - 1])
+    ]
+    limit = max(statistics.limit, limit_for(np.array(distances)))
     return replace(statistics, limit=limit).to_json()
