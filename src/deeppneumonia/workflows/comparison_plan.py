@@ -6,7 +6,6 @@ weights (`start`), and entries that replace those of the shared tables.
 """
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from deeppneumonia.datasets import Manifest, join_manifests, read_manifest
 from deeppneumonia.domain import ClassSet, Diagnosis
 from deeppneumonia.errors import ConfigError, ManifestError
-from deeppneumonia.workflows.recipes import Recipe, recipe_from
+from deeppneumonia.workflows.recipes import Recipe, read_toml, recipe_from
 
 SIX_STATISTICS = "six-statistics"
 """The name of the shortcut baseline in every table."""
@@ -198,12 +197,7 @@ def external_manifest(plan: ComparisonPlan, path: Path, known: Manifest) -> Mani
 def _table_of(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
-    if not path.is_file():
-        raise ConfigError(f"There is no recipe at {path}: see configs/compare for those there are.")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name} is not a TOML file: {error}.") from error
+    table = read_toml(path, "configs/compare for those there are")
     _refuse_unknown(table, KNOWN, "a comparison")
     _refuse_unknown(table.get("external", {}), ("manifests", "labels"), "[external]")
     networks = table.get("networks")

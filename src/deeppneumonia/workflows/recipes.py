@@ -61,15 +61,22 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         ConfigError: if the file is missing, is not TOML, or holds an unknown or impossible entry.
     """
-    if not path.is_file():
-        raise ConfigError(f"There is no recipe at {path}: see configs/ for the ones that exist.")
+    table = read_toml(path, "configs/ for the ones that exist")
     try:
-        with path.open("rb") as file:
-            return recipe_from(tomllib.load(file))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name} is not a TOML file: {error}.") from error
+        return recipe_from(table)
     except ConfigError as error:
         raise ConfigError(f"{path.name}: {error}") from error
+
+
+def read_toml(path: Path, others: str) -> dict[str, Any]:
+    """The tables of a recipe; ConfigError, which says where `others` are, if it is none."""
+    if not path.is_file():
+        raise ConfigError(f"There is no recipe at {path}: see {others}.")
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name} is not a TOML file: {error}.") from error
 
 
 def recipe_from(table: dict[str, Any]) -> Recipe:
