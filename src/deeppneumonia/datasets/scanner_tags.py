@@ -11,6 +11,7 @@ import pydicom
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from deeppneumonia.domain.study import SourceKind
+from deeppneumonia.readers.elements import text_of
 
 Words = Mapping[str, str]
 """Values by name, as text."""
@@ -58,14 +59,6 @@ def tags_of(file: Path) -> Words:
     dataset = pydicom.dcmread(
         file, stop_before_pixels=True, specific_tags=list(SCANNER_TAGS), force=True
     )
-    words = {keyword: _word(dataset, keyword) for keyword in SCANNER_TAGS}
+    words = {keyword: text_of(dataset, keyword)[:LONGEST_WORD] for keyword in SCANNER_TAGS}
     meta = getattr(dataset, "file_meta", pydicom.Dataset())
     return words | {"TransferSyntaxUID": str(meta.get("TransferSyntaxUID", ""))}
-
-
-def _word(dataset: pydicom.Dataset, keyword: str) -> str:
-    """The raw value: converting it could fail, or warn with a patient's data in the warning."""
-    tag = pydicom.datadict.tag_for_keyword(keyword)
-    value = dataset.get_item(tag).value if tag is not None and tag in dataset else ""
-    text = value.decode("latin-1") if isinstance(value, bytes) else str(value or "")
-    return text.strip(" \0")[:LONGEST_WORD]

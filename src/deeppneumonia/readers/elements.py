@@ -24,7 +24,7 @@ TAGS = {keyword: tag_for_keyword(keyword) or 0 for keyword in KEYWORDS.split()}
 
 def text_of(dataset: Dataset, keyword: str) -> str:
     """A value as text, its parts joined by backslashes; empty when missing."""
-    tag = TAGS[keyword]
+    tag = TAGS.get(keyword) or tag_for_keyword(keyword) or 0
     value: Any = dataset.get_item(tag).value if tag in dataset else None
     if isinstance(value, bytes):
         return value.decode("latin-1").strip(" \0")
