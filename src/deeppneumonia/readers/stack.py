@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -59,7 +60,11 @@ def usable_slices(headers: Sequence[SliceHeader]) -> tuple[Headers, Flags]:
 
 def height(header: SliceHeader) -> float:
     """Distance along the slice's own normal, in mm; for axial slices growing towards the head."""
-    return float(normal_of(header.orientation) @ np.asarray(header.position))
+    return float(_normal(header.orientation) @ np.asarray(header.position))
+
+
+_normal = lru_cache(normal_of)
+"""The slices of a stack share one orientation, and each is asked for its height several times."""
 
 
 def _leave_out_localizers(headers: Sequence[SliceHeader]) -> tuple[Headers, Flags]:
@@ -90,7 +95,7 @@ def _of_main_direction(pictures: Headers) -> Headers:
     """Slices along the direction that has most of them; a few of another one are localizers."""
     directions: dict[int, list[SliceHeader]] = {}
     for header in pictures:
-        directions.setdefault(main_axis(normal_of(header.orientation)), []).append(header)
+        directions.setdefault(main_axis(_normal(header.orientation)), []).append(header)
     enough = {axis: group for axis, group in directions.items() if len(group) >= MIN_TURNED_SLICES}
     axis = max(enough or directions, key=lambda each: (each in enough) * len(directions[each]))
     kept = tuple(directions[axis])
