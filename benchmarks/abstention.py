@@ -12,9 +12,11 @@ import argparse
 import csv
 import tempfile
 from collections import Counter, defaultdict
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+import cv2
 import numpy as np
 from strange_inputs import open_slices, ordinary, strange_inputs, table_crops
 
@@ -64,10 +66,6 @@ def by_checks(path: Path) -> tuple[str, object, str]:
 
 def crops_refused(data: Path) -> tuple[int, int]:
     """How many of the table crops have no lung left, of how many."""
-    from dataclasses import replace
-
-    import cv2
-
     crops = table_crops(data)
     refused = 0
     for file in crops:
