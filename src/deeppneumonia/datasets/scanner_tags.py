@@ -7,11 +7,10 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import pydicom
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from deeppneumonia.domain.study import SourceKind
-from deeppneumonia.readers.elements import text_of
+from deeppneumonia.readers import read_tags
 
 Words = Mapping[str, str]
 """Values by name, as text."""
@@ -56,9 +55,5 @@ def _jpeg_tables(tables: Mapping[int, list[int]]) -> str:
 
 def tags_of(file: Path) -> Words:
     """The SCANNER_TAGS of one DICOM file, and its transfer syntax; blank where missing."""
-    dataset = pydicom.dcmread(
-        file, stop_before_pixels=True, specific_tags=list(SCANNER_TAGS), force=True
-    )
-    words = {keyword: text_of(dataset, keyword)[:LONGEST_WORD] for keyword in SCANNER_TAGS}
-    meta = getattr(dataset, "file_meta", pydicom.Dataset())
-    return words | {"TransferSyntaxUID": str(meta.get("TransferSyntaxUID", ""))}
+    (found,) = read_tags([file], [*SCANNER_TAGS, "TransferSyntaxUID"])
+    return {keyword: word[:LONGEST_WORD] for keyword, word in (found or {}).items()}

@@ -13,6 +13,7 @@ from deeppneumonia.readers.isolation import (
     prepare_to_read,
     protection,
     read_study,
+    read_tags,
     read_volume,
     sharing_a_child,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "prepare_to_read",
     "protection",
     "read_study",
+    "read_tags",
     "read_volume",
     "sha256_with_pixels",
     "sharing_a_child",

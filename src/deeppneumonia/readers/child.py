@@ -34,6 +34,7 @@ from deeppneumonia.readers.messages import (
     unpack,
     volume_said,
 )
+from deeppneumonia.readers.tags import tags_of
 
 Body = bytes | memoryview
 REQUEST_BYTES = 65536
@@ -51,10 +52,12 @@ class Reader:
         self._stamps: dict[Path, Stamp] = {}
 
     def answer(self, request: Said) -> tuple[Said, Body]:
-        """A few words, and a body: JSON of a study or volume, or the pixels of a slice."""
+        """A few words, and a body: JSON of a study, volume or header, or the pixels of a slice."""
         if request["do"] == "slice":
             return self._slice(int(request["index"]))
         path = Path(str(request["path"]))
+        if request["do"] == "tags":
+            return {}, pack(tags_of(path, request["keywords"]))
         before = stamps_of(path)
         if request["do"] == "study":
             said = study_said(study.read_study(path))

@@ -104,7 +104,7 @@ def read_headers(file: Path) -> tuple[SliceHeader, ...]:
         )
         header = _top_level(dataset, file)
         if not header.series_uid and not header.rows and not _is_directory(dataset):
-            raise _unreadable()
+            raise unreadable()
         if header.modality != "CT" or not (header.rows and header.columns):
             return (header,)
         count = int(number_of(dataset, "NumberOfFrames") or 1)
@@ -117,7 +117,7 @@ def read_headers(file: Path) -> tuple[SliceHeader, ...]:
         raise
     # pydicom lets errors of every kind through for damaged files; each means the same to us.
     except Exception as error:
-        raise _unreadable() from error
+        raise unreadable() from error
 
 
 def _is_directory(dataset: Dataset) -> bool:
@@ -126,7 +126,8 @@ def _is_directory(dataset: Dataset) -> bool:
     return str(meta.get("MediaStorageSOPClassUID", "")) == MediaStorageDirectoryStorage
 
 
-def _unreadable() -> StudyError:
+def unreadable() -> StudyError:
+    """What every fault in a header means to whoever gave the file."""
     return StudyError(
         "A DICOM file has a damaged header, where every file of a study must be readable: "
         "export or copy the study again."
@@ -200,7 +201,7 @@ def _frames(dataset: Dataset, whole: SliceHeader) -> Iterator[SliceHeader]:
     )
     per_frame = dataset[TAGS["PerFrameFunctionalGroupsSequence"]].value
     if len(per_frame) != whole.frames:
-        raise _unreadable()
+        raise unreadable()
     for index, item in enumerate(per_frame):
         found = Dataset()
         for group in [*shared, _flat(item)]:

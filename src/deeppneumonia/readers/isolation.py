@@ -5,7 +5,7 @@ still decoded one by one, when they are asked for. Of many volumes held at once 
 ones give up their child, and get a new one when they are read again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from deeppneumonia.domain.study import Study
 from deeppneumonia.domain.volume import Volume
-from deeppneumonia.readers import study
+from deeppneumonia.errors import StudyError
+from deeppneumonia.readers import study, tags
 from deeppneumonia.readers.archive import is_zip
 from deeppneumonia.readers.children import Children
 from deeppneumonia.readers.gate import Lease, cannot_open, stamps_of
@@ -31,6 +32,7 @@ from deeppneumonia.readers.messages import (
     study_heard,
     unpack,
     volume_heard,
+    words_heard,
 )
 from deeppneumonia.readers.process import ChildProcess, can_isolate, start_template
 
@@ -83,6 +85,26 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
         raise
     _children.keep(pixels, child)
     return volume
+
+
+def read_tags(files: Sequence[Path], keywords: Sequence[str]) -> list[Mapping[str, str] | None]:
+    """Elements of the headers of DICOM files as text, blank where missing; a mapping for each file.
+
+    None stands for a file that is no DICOM file or has a header that cannot be read. Elements of
+    the file meta information (TransferSyntaxUID) can be named too. One child reads all files, and
+    a fresh one what comes after a file that broke it.
+    """
+    found: list[Mapping[str, str] | None] = []
+    child: ChildProcess | None = None
+    try:
+        for file in files:
+            if _isolated() and (child is None or not child.is_usable):
+                child = ChildProcess()
+            found.append(_tags_of(child, Path(file), keywords))
+    finally:
+        if child is not None:
+            child.close()
+    return found
 
 
 def prepare_to_read() -> None:
@@ -157,17 +179,33 @@ def _order(path: Path, series: str | None) -> Order:
     )
 
 
-def _open(child: ChildProcess, order: Order, what: str) -> tuple[Said, str]:
-    """The child's account of a study or volume, and its hash."""
+def _open(
+    child: ChildProcess, order: Order, what: str, keywords: Sequence[str] = ()
+) -> tuple[Said, str]:
+    """The child's account of a study, a volume or the tags of a file, and its hash."""
     request = {
         "do": what,
         "path": order.path,
         "series": order.series,
         "folder": order.lease.folder if order.lease else "",
         "memory_bytes": order.memory_bytes,
+        "keywords": keywords,
     }
     body = _ask(child, request, order.cpu_s)[1]
     return unpack(body), sha256(body).hexdigest()
+
+
+def _tags_of(
+    child: ChildProcess | None, file: Path, keywords: Sequence[str]
+) -> Mapping[str, str] | None:
+    """What a child says of a header, or this process where there is none."""
+    try:
+        if child is None:
+            return tags.tags_of(file, keywords)
+        said, _ = _open(child, _order(file, None), "tags", keywords)
+        return words_heard(said, keywords)
+    except StudyError:
+        return None
 
 
 def _ask(child: ChildProcess, request: Said, cpu_s: float) -> tuple[Said, bytearray]:

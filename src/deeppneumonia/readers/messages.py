@@ -6,7 +6,7 @@ does not lie in the study that was asked for.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,6 +92,11 @@ def volume_heard(said: Said, pixels: PixelSource, roots: tuple[Path, ...]) -> Vo
             study=_study(said["study"], roots) if said["study"] else None,
         )
     )
+
+
+def words_heard(said: Said, names: Sequence[str]) -> dict[str, str]:
+    """A text for each of these names."""
+    return _checked(lambda: {name: str(said[name]) for name in names})
 
 
 def shape_heard(said: Said) -> tuple[int, int, int]:
