@@ -99,3 +99,16 @@ def test_an_instance_of_another_study_is_refused(client: TestClient) -> None:
     status, said = store(client, instance(1), study=f"/{generate_uid()}")
     assert status == 409
     assert said["00081198"]["Value"][0]["00081197"]["Value"] == [0xC409]  # type: ignore[call-overload,index]
+
+
+def test_a_header_made_to_do_harm_is_named_and_the_server_reads_on(
+    client: TestClient, services: Services
+) -> None:
+    """Sequences nested 20,000 deep end the process that reads them, which is not the server's."""
+    opening = bytes.fromhex("4000750253510000fffffffffeff00e0ffffffff")
+    harmful = instance(1)
+    at = harmful.index(b"\x10\x00\x10\x00PN")
+    status, said = store(client, harmful[:at] + opening * 20_000, instance(2))
+    assert status == 202
+    assert said["00081198"]["Value"][0]["00081197"]["Value"] == [0xC000]  # type: ignore[call-overload,index]
+    assert services.jobs.list()[0][0].files == 1

@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import pydicom
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import JSONResponse
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
 from starlette.concurrency import run_in_threadpool
 
 from deeppneumonia.server import intake
@@ -17,6 +14,7 @@ from deeppneumonia.server.accounts import Right
 from deeppneumonia.server.schemas import problems
 from deeppneumonia.server.storage import Piece
 from deeppneumonia.server.upload import receive
+from deeppneumonia.workflows.received import InstanceIds, instance_ids
 
 router = APIRouter(prefix="/dicom-web", tags=["DICOMweb"], responses=problems(401, 429, 503))
 
@@ -76,7 +74,8 @@ async def _store(
     with await receive(request, services.storage, services.settings) as received:
 
         def accept() -> list[Instance]:
-            instances = [_instance(piece, study) for piece in received.pieces]
+            ids = instance_ids([piece.path for piece in received.pieces])
+            instances = [_instance(*one, study) for one in zip(received.pieces, ids, strict=True)]
             for uid in {one.study for one in instances if not one.failure}:
                 pieces = [one.piece for one in instances if one.study == uid and not one.failure]
                 intake.gather(services, pieces, owner=principal.name, source="stow", study_uid=uid)
@@ -88,18 +87,12 @@ async def _store(
     return JSONResponse(_response(instances), status, media_type=MEDIA_TYPE)
 
 
-def _instance(piece: Piece, study: str | None) -> Instance:
-    """The ids in a file's header. Nothing is unpacked, and no more read than the ids take."""
-    try:
-        if read_file_meta_info(piece.path).get("TransferSyntaxUID") == DEFLATED:
-            return Instance(piece, "", "", "", CANNOT_UNDERSTAND)  # would have to be unpacked
-        wanted = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID"]
-        header = pydicom.dcmread(piece.path, stop_before_pixels=True, specific_tags=wanted)
-        sop_class, instance, uid = (str(header[name].value) for name in wanted)
-    except (InvalidDicomError, KeyError, ValueError, EOFError, OSError, RecursionError,
-            AttributeError, TypeError, NotImplementedError):  # fmt: skip
+def _instance(piece: Piece, ids: InstanceIds | None, study: str | None) -> Instance:
+    """A file under its ids, or with the reason why it is not stored."""
+    if ids is None or ids.transfer_syntax == DEFLATED:  # as over C-STORE, which takes no deflated
         return Instance(piece, "", "", "", CANNOT_UNDERSTAND)
-    return Instance(piece, sop_class, instance, uid, WRONG_STUDY if study not in (None, uid) else 0)
+    failure = WRONG_STUDY if study not in (None, ids.study) else 0
+    return Instance(piece, ids.sop_class, ids.sop_instance, ids.study, failure)
 
 
 def _response(instances: Sequence[Instance]) -> dict[str, Any]:
