@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from deeppneumonia.errors import TrainingError
-from deeppneumonia.training import TrainConfig, Trainer
+from deeppneumonia.training import Optimizer, TrainConfig, Trainer
 
 CONFIG = TrainConfig(epochs=2, learning_rate=0.05, patience=0)
 
@@ -118,3 +118,36 @@ def test_best_weights_that_went_missing_are_noticed(world: Any, tmp_path: Path) 
     (worse / "best.safetensors").unlink()
     with pytest.raises(TrainingError, match="does not hold the weights of epoch"):
         Trainer().fit(good, wrong, replace(CONFIG, epochs=4), worse)
+
+
+class Interrupted:
+    """The training batches of a world, until the second epoch begins."""
+
+    def __init__(self, train: Any) -> None:
+        self.train = train
+
+    def set_epoch(self, epoch: int) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+        self.train.set_epoch(epoch)
+
+    def __iter__(self) -> Any:
+        return iter(self.train)
+
+
+def test_adamw_goes_on_with_all_that_it_remembers(world: Any, tmp_path: Path) -> None:
+    config = replace(CONFIG, optimizer=Optimizer.ADAMW, learning_rate=0.01, epochs=3)
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    Trainer().fit(world.TinyNetwork(), world.loaders(), config, unbroken)
+    loaders = world.loaders()
+    with pytest.raises(KeyboardInterrupt):
+        stopping = replace(loaders, train=Interrupted(loaders.train))
+        Trainer().fit(world.TinyNetwork(), stopping, config, broken)
+    Trainer().fit(world.TinyNetwork(), world.loaders(), config, broken)
+    expected, found = (
+        load_file(unbroken / "last.safetensors"),
+        load_file(broken / "last.safetensors"),
+    )
+    assert expected.keys() == found.keys()
+    assert {name.split("/")[0] for name in expected} >= {"weights", "momentum", "square", "count"}
+    assert all(torch.equal(expected[key], found[key]) for key in expected)

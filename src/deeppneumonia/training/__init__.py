@@ -1,7 +1,7 @@
 """From labelled pictures to trained weights: one loop for every network, exactly resumable."""
 
 from deeppneumonia.training.batches import Batch, Loaders, Trainable
-from deeppneumonia.training.config import Precision, Schedule, TrainConfig
+from deeppneumonia.training.config import Optimizer, Precision, Schedule, TrainConfig
 from deeppneumonia.training.heads import fit_linear_heads
 from deeppneumonia.training.history import EpochRecord
 from deeppneumonia.training.trainer import Trainer, TrainingResult
@@ -10,6 +10,7 @@ __all__ = [
     "Batch",
     "EpochRecord",
     "Loaders",
+    "Optimizer",
     "Precision",
     "Schedule",
     "TrainConfig",

@@ -19,6 +19,17 @@ class Schedule(StrEnum):
     """Up in `warmup_epochs` equal steps, then down half a cosine towards 0."""
 
 
+class Optimizer(StrEnum):
+    """What turns gradients into steps."""
+
+    SGD = "sgd"
+    """With momentum, as published."""
+
+    ADAMW = "adamw"
+    """Loshchilov and Hutter, ICLR 2019 (arXiv 1711.05101): steps that do not depend on the scale
+    of the features, for few epochs and for starts whose features are large."""
+
+
 class Precision(StrEnum):
     """The number format of the forward pass; weights and losses are always float32."""
 
@@ -41,14 +52,18 @@ class TrainConfig:
     batch_size: int = 4
     """Pictures per step; for whoever builds the loaders."""
 
+    optimizer: Optimizer = Optimizer.SGD
+    """What turns gradients into steps."""
+
     learning_rate: float = 8e-4
-    """Of SGD, before the schedule; more than 0."""
+    """Before the schedule; more than 0."""
 
     momentum: float = 0.9
-    """Of SGD, 0 up to but not 1."""
+    """Decay of the averaged gradient (AdamW's first beta), 0 up to but not 1."""
 
     weight_decay: float = 1e-4
-    """L2 penalty on every trained parameter, 0 or more."""
+    """On every trained parameter, 0 or more: SGD's L2 penalty, or AdamW's decay per step and unit
+    of learning rate."""
 
     schedule: Schedule = Schedule.STEPS
     """How the learning rate falls."""
@@ -122,6 +137,7 @@ class TrainConfig:
         """Plain numbers, words and lists, as TOML and JSON know them; None is left out."""
         plain = {name: value for name, value in asdict(self).items() if value is not None}
         return plain | {
+            "optimizer": str(self.optimizer),
             "schedule": str(self.schedule),
             "amp": str(self.amp),
             "lr_milestones": list(self.lr_milestones),

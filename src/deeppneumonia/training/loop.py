@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from deeppneumonia.errors import ConfigError, TrainingError
 from deeppneumonia.evaluation import patient_auc
 from deeppneumonia.training.averaging import WeightAverage
 from deeppneumonia.training.batches import Batch, Trainable
-from deeppneumonia.training.config import Precision, TrainConfig
+from deeppneumonia.training.config import Optimizer, Precision, TrainConfig
 from deeppneumonia.training.schedule import learning_rate_at
 
 
@@ -39,6 +39,29 @@ class Validation:
 
     auc: float
     """Patient level."""
+
+
+MEMORY = {
+    Optimizer.SGD: {"momentum": "momentum_buffer"},
+    Optimizer.ADAMW: {"momentum": "exp_avg", "square": "exp_avg_sq", "count": "step"},
+}
+"""What an optimizer remembers of each parameter: our name for it, and torch's."""
+
+
+def optimizer_for(parameters: Iterable[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimizer that the config names."""
+    rate, decay = config.learning_rate, config.weight_decay
+    if config.optimizer is Optimizer.ADAMW:
+        betas = (config.momentum, 0.999)
+        return torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=decay)
+    return torch.optim.SGD(parameters, lr=rate, momentum=config.momentum, weight_decay=decay)
+
+
+def as_buffer(saved: Tensor, parameter: nn.Parameter) -> Tensor:
+    """What was saved, laid out as the parameter is; a count stays a single number."""
+    if not saved.ndim:
+        return saved.clone()
+    return torch.empty_like(parameter).copy_(saved)
 
 
 class Learner:
@@ -66,12 +89,7 @@ class Learner:
             )
         self.device = next(iter(self.trained.values())).device
         self.class_weights = None if class_weights is None else class_weights.to(self.device)
-        self.optimizer = torch.optim.SGD(
-            self.trained.values(),
-            lr=config.learning_rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-        )
+        self.optimizer = optimizer_for(self.trained.values(), config)
         self.average = (
             WeightAverage(network, config.weight_average) if config.weight_average else None
         )
@@ -154,11 +172,9 @@ class Learner:
         if self.average:
             parts["average"] = self.average.weights
             parts["steps"] = {"average": torch.tensor(self.average.steps)}
-        if self.config.momentum:
-            buffers = {name: self.optimizer.state[p] for name, p in self.trained.items()}
-            parts["momentum"] = {
-                name: state["momentum_buffer"] for name, state in buffers.items() if state
-            }
+        for part, key in MEMORY[self.config.optimizer].items():
+            buffers = {name: self.optimizer.state[p].get(key) for name, p in self.trained.items()}
+            parts[part] = {name: value for name, value in buffers.items() if value is not None}
         return {f"{part}/{name}": t for part, named in parts.items() for name, t in named.items()}
 
     @torch.no_grad()
@@ -174,10 +190,10 @@ class Learner:
             self.average.steps = int(tensors["steps/average"])
             for name, value in self.average.weights.items():
                 value.copy_(tensors[f"average/{name}"])
-        for name, parameter in self.trained.items():
-            if f"momentum/{name}" in tensors:
-                momentum = torch.empty_like(parameter).copy_(tensors[f"momentum/{name}"])
-                self.optimizer.state[parameter]["momentum_buffer"] = momentum
+        for part, key in MEMORY[self.config.optimizer].items():
+            for name, parameter in self.trained.items():
+                if (saved_one := tensors.get(f"{part}/{name}")) is not None:
+                    self.optimizer.state[parameter][key] = as_buffer(saved_one, parameter)
 
 
 def forward(network: Trainable, pictures: Tensor, config: TrainConfig) -> Any:

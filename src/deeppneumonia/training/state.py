@@ -31,8 +31,9 @@ class TrainingState:
     """The epochs that are done."""
 
     tensors: Mapping[str, Tensor]
-    """`weights/NAME`, `momentum/NAME`, and with a weight average `average/NAME` and its count of
-    steps, `steps/average`."""
+    """`weights/NAME`, what the optimizer remembers (`momentum/NAME`, with AdamW `square/NAME` and
+    `count/NAME` too), and with a weight average `average/NAME` and its count of steps,
+    `steps/average`."""
 
 
 def save_state(state: TrainingState, path: Path) -> None:
