@@ -23,7 +23,7 @@ from deeppneumonia.domain.volume import Volume
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers import study
 from deeppneumonia.readers.gate import Stamp, cannot_open, stamp_of, stamps_of
-from deeppneumonia.readers.limits import VARIABLE, UnsafeInputError, current_limits
+from deeppneumonia.readers.limits import UnsafeInputError, current_limits, way_to_raise
 from deeppneumonia.readers.messages import (
     ChangedStudyError,
     Said,
@@ -122,8 +122,7 @@ def _answer(reader: Reader, request: Said, allowed_bytes: int) -> tuple[Said, Bo
 def _too_much_memory(allowed_bytes: int) -> UnsafeInputError:
     return UnsafeInputError(
         f"Reading the study would take more memory than is allowed ({allowed_bytes / 1e6:.0f} MB): "
-        "the file is damaged or made to do harm; for an honest one raise memory_bytes in "
-        f"{VARIABLE}."
+        "the file is damaged or made to do harm; " + way_to_raise("memory_bytes", "2e9")
     )
 
 
@@ -144,10 +143,13 @@ def _no_room_or_closed(error: OSError) -> StudyError:
 
 
 def _bound_once() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
-    largest = current_limits().file_bytes
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    for limit, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, OPEN_FILES),
+        (resource.RLIMIT_FSIZE, current_limits().file_bytes),
+    ):
+        value, _ = _within_hard(limit, most)
+        resource.setrlimit(limit, (value, value))
 
 
 def _bound(request: Said) -> None:
@@ -159,9 +161,14 @@ def _bound(request: Said) -> None:
 
 
 def _lower(limit: int, value: int) -> None:
-    """The soft limit, which the next request may set anew; never above the hard one."""
+    """The soft limit, which the next request may set anew."""
+    resource.setrlimit(limit, _within_hard(limit, value))
+
+
+def _within_hard(limit: int, value: int) -> tuple[int, int]:
+    """A soft limit that is never above the hard one, and that."""
     _, hard = resource.getrlimit(limit)
-    resource.setrlimit(limit, (value if hard < 0 else min(value, hard), hard))
+    return (value if hard < 0 else min(value, hard)), hard
 
 
 def _data_bytes() -> int:
