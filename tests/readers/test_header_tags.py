@@ -1,4 +1,4 @@
-"""Single header values are read by a child process too, and a file that breaks it breaks no more."""
+"""Single header values are read by a child process too; a file that breaks it breaks no more."""
 
 from pathlib import Path
 

@@ -1,6 +1,7 @@
 """The command line: each command reads, calls one workflow and prints; errors end here."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -11,6 +12,7 @@ from deeppneumonia.cli import (
     dicom_node,
     doctor,
     evaluate,
+    export,
     finetune,
     info,
     models,
@@ -33,6 +35,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+Limits = Annotated[
+    str | None,
+    typer.Option(
+        help="Other limits on the files that are read, as seconds=20,memory_bytes=2e9; "
+        "docs/reference/limits.md has the names.",
+        metavar="NAME=NUMBER,...",
+    ),
+]
+
+
+@app.callback()
+def before_any_command(limits: Limits = None) -> None:
+    """What holds for every command."""
+    if limits is not None:
+        from deeppneumonia.workflows.limits import set_limits
+
+        set_limits(limits)
+
+
 for command in (
     diagnose,
     prepare,
@@ -43,6 +64,7 @@ for command in (
     evaluate,
     compare,
     finetune,
+    export,
     phantom,
     doctor,
     info,

@@ -5,8 +5,8 @@ still decoded one by one, when they are asked for. Of many volumes held at once 
 ones give up their child, and get a new one when they are read again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -34,7 +34,12 @@ from deeppneumonia.readers.messages import (
     volume_heard,
     words_heard,
 )
-from deeppneumonia.readers.process import ChildProcess, can_isolate, start_template
+from deeppneumonia.readers.process import (
+    ChildProcess,
+    RetiredChildError,
+    can_isolate,
+    start_template,
+)
 
 
 def read_study(path: Path) -> Study:
@@ -126,18 +131,13 @@ def protection() -> str:
     return f"in a bounded child process, without network ({child.network})"
 
 
-@contextmanager
-def sharing_a_child() -> Iterator[None]:
-    """Reads in this block, and in later such blocks, share one child: for thousands of pictures.
+def sharing_a_child() -> AbstractContextManager[None]:
+    """Reads in this block, and in this thread's later ones, share a child: for many pictures.
 
     Fast (no fork for each), and less strict: what a file did to the child could reach the next
     100 files. Not for the studies of patients who wait for an answer.
     """
-    _children.sharing += 1
-    try:
-        yield
-    finally:
-        _children.sharing -= 1
+    return _children.sharing()
 
 
 @dataclass(frozen=True)
@@ -179,9 +179,7 @@ def _order(path: Path, series: str | None) -> Order:
     )
 
 
-def _open(
-    child: ChildProcess, order: Order, what: str, keywords: Sequence[str] = ()
-) -> tuple[Said, str]:
+def _open(child: ChildProcess, order: Order, what: str, **more: object) -> tuple[Said, str]:
     """The child's account of a study, a volume or the tags of a file, and its hash."""
     request = {
         "do": what,
@@ -189,7 +187,7 @@ def _open(
         "series": order.series,
         "folder": order.lease.folder if order.lease else "",
         "memory_bytes": order.memory_bytes,
-        "keywords": keywords,
+        **more,
     }
     body = _ask(child, request, order.cpu_s)[1]
     return unpack(body), sha256(body).hexdigest()
@@ -202,7 +200,7 @@ def _tags_of(
     try:
         if child is None:
             return tags.tags_of(file, keywords)
-        said, _ = _open(child, _order(file, None), "tags", keywords)
+        said, _ = _open(child, _order(file, None), "tags", keywords=keywords)
         return words_heard(said, keywords)
     except StudyError:
         return None
@@ -227,8 +225,10 @@ class ChildSlices:
     def read(self, index: int) -> NDArray[Any]:
         """Slice `index`; StudyError when it is damaged, too costly, or has changed since."""
         child = _children.of(self) or self._opened_again()
-        request = {"do": "slice", "index": index}
-        head, body = _ask(child, request, self.order.cpu_s)
+        try:
+            head, body = _ask(child, {"do": "slice", "index": index}, self.order.cpu_s)
+        except RetiredChildError:  # meanwhile, by another thread
+            return self.read(index)
         rows, columns = self.shape[1:]
         kind = str(head.get("type"))
         if kind not in PIXEL_TYPES or len(body) != rows * columns * np.dtype(kind).itemsize:

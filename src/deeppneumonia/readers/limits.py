@@ -11,6 +11,8 @@ from deeppneumonia.errors import ConfigError, StudyError
 
 MEGABYTE = 1024 * 1024
 VARIABLE = "DEEPPNEUMONIA_LIMITS"
+WAITING_S = 20.0
+"""Longest time without an answer, beside five times the processor time."""
 
 
 class UnsafeInputError(StudyError):
@@ -74,7 +76,7 @@ class Limits:
 
     def wall_s(self, cpu_s: float) -> float:
         """Waiting time that goes with it: slow disks and a busy machine are no offence."""
-        return 20.0 + 5.0 * cpu_s
+        return WAITING_S + 5.0 * cpu_s
 
 
 @cache
@@ -95,8 +97,8 @@ def limits_from(words: str) -> Limits:
             changes[name] = kinds[name](float(number))
         except (KeyError, ValueError, OverflowError) as error:
             raise ConfigError(
-                f"{VARIABLE} says {word!r}, where name=number is expected: the names are "
-                f"{', '.join(kinds)}."
+                f"The limits (--limits or {VARIABLE}) say {word!r}, where name=number is expected: "
+                f"the names are {', '.join(kinds)}."
             ) from error
     return replace(Limits(), **changes)  # type: ignore[arg-type]  # the kinds are the fields' own
 
@@ -104,6 +106,14 @@ def limits_from(words: str) -> Limits:
 def current_limits() -> Limits:
     """The limits of this process: the defaults, unless DEEPPNEUMONIA_LIMITS changes some."""
     return limits_from(os.environ.get(VARIABLE, ""))
+
+
+def way_to_raise(name: str, number: str) -> str:
+    """The end of a refusal that a limit made."""
+    return (
+        f"for an honest one raise {name}, as with `deeppneumonia --limits {name}={number} "
+        "diagnose ...`."
+    )
 
 
 def check_voxels(slices: int, rows: int, columns: int) -> None:

@@ -13,7 +13,12 @@ import threading
 from contextlib import suppress
 
 from deeppneumonia.errors import DeepPneumoniaError, StudyError
-from deeppneumonia.readers.limits import VARIABLE, UnsafeInputError, current_limits
+from deeppneumonia.readers.limits import (
+    VARIABLE,
+    UnsafeInputError,
+    current_limits,
+    way_to_raise,
+)
 from deeppneumonia.readers.messages import Said, pack, unpack
 
 logger = logging.getLogger(__name__)
@@ -42,13 +47,18 @@ class ReadingProcessError(DeepPneumoniaError):
     def __init__(self) -> None:
         super().__init__(
             "The process that reads studies cannot be started: see `deeppneumonia doctor`, or read "
-            f"without its protection, for trusted files only, with {VARIABLE}=isolated=0."
+            "without its protection, for trusted files only, with `deeppneumonia --limits "
+            "isolated=0 diagnose ...`."
         )
 
 
 def can_isolate() -> bool:
     """Whether this system has what bounded children need; Linux has."""
     return hasattr(os, "memfd_create") and hasattr(os, "pidfd_open")
+
+
+class RetiredChildError(Exception):
+    """This child has been ended to make room for another; the question is for a new one."""
 
 
 class _Template:
@@ -98,26 +108,42 @@ def start_template(*, anew: bool = False) -> _Template:
 class ChildProcess:
     """One child, to be asked by one thread at a time.
 
+    Args:
+        shared: several volumes are read by it, one after the other.
+
     Raises:
         ReadingProcessError: if it cannot be started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared: bool = False) -> None:
         self.owner = os.getpid()
+        self.shared = shared
         self.reads = 0
         self._lock = threading.Lock()
-        self._open = True
+        self.network = ""
+        self._open = False
+        self._handle: int | None = None
+        try:
+            head = self._start()
+        except OSError as error:  # TimeoutError is one
+            self.close()
+            raise ReadingProcessError from error
+        if "network" not in head or self._handle is None:
+            self.close()
+            raise ReadingProcessError
+        self.network = str(head["network"])
+
+    def _start(self) -> Said:
+        """Have a child forked; what it says first."""
         self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._open = True
         with theirs:
             try:
                 start_template().fork(theirs)
             except OSError:  # it was killed since the last read
                 start_template(anew=True).fork(theirs)
         head, self._handle = self._receive(START_S)
-        if "network" not in head or self._handle is None:
-            self.close()
-            raise ReadingProcessError
-        self.network = str(head["network"])
+        return head
 
     @property
     def is_usable(self) -> bool:
@@ -129,29 +155,42 @@ class ChildProcess:
 
         Raises:
             StudyError: the child broke a limit or crashed, and is gone.
+            RetiredChildError: it had been ended before it could be asked.
         """
         wall_s = current_limits().wall_s(cpu_s)
         with self._lock:
+            if not self._open:
+                raise RetiredChildError
             try:
                 with suppress(BrokenPipeError):  # it has ended; how, is still to be heard
                     self._connection.send(pack(request))
                 head, descriptor = self._receive(wall_s)
-            except OSError as error:
-                self.close()
-                raise _ended(None, cpu_s) from error
             except TimeoutError as error:
                 self.close()
                 raise UnsafeInputError(
                     f"Reading the study took longer than {wall_s:.0f} s: a file is made to do "
                     f"harm, or the disk or network under it has stopped answering."
                 ) from error
+            except OSError as error:
+                self.close()
+                raise _ended(None, cpu_s) from error
             if descriptor is None:
                 self.close()
                 raise _ended(head.get("ended"), cpu_s)
             return head, _content(descriptor, head)
 
+    def retire(self) -> bool:
+        """End the child unless it is being asked just now; returns whether it is gone."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self.close()
+        finally:
+            self._lock.release()
+        return True
+
     def close(self) -> None:
-        """End the child, whatever it does."""
+        """End the child, whatever it does; for those who alone may ask it."""
         if not self._open:
             return
         self._open = False
@@ -197,8 +236,8 @@ def _ended(exit_code: object, cpu_s: float) -> StudyError:
     if exit_code == -signal.SIGXCPU:
         return UnsafeInputError(
             f"Reading the study took more than {cpu_s:.0f} s of processor time, many times what "
-            "a study of its size takes: the file is damaged or made to do harm; for an honest one "
-            f"raise seconds in {VARIABLE}."
+            "a study of its size takes: the file is damaged or made to do harm; "
+            + way_to_raise("seconds", "20")
         )
     if exit_code == -signal.SIGKILL:
         return UnsafeInputError(
@@ -208,8 +247,8 @@ def _ended(exit_code: object, cpu_s: float) -> StudyError:
     if exit_code == -signal.SIGABRT:
         return UnsafeInputError(
             "A decoder gave up, as it does when a file asks for more memory than is allowed or is "
-            "damaged beyond what it can handle: export the study again; for an honest one raise "
-            f"memory_bytes in {VARIABLE}."
+            "damaged beyond what it can handle: export the study again; "
+            + way_to_raise("memory_bytes", "2e9")
         )
     return UnsafeInputError(
         "The process that read the study crashed (by "
