@@ -16,6 +16,7 @@ from deeppneumonia.readers.decode import FLOOR_HU
 from deeppneumonia.readers.display import to_display
 from deeppneumonia.readers.gate import Lease
 from deeppneumonia.readers.limits import check_growth, check_voxels
+from deeppneumonia.readers.meta_image import DTYPES, is_packed, packed_voxels
 from deeppneumonia.readers.nifti import read_nifti_header, read_nifti_voxels
 from deeppneumonia.readers.text_headers import (
     DamagedVolumeError,
@@ -25,17 +26,6 @@ from deeppneumonia.readers.text_headers import (
     pixel_file,
     sha256_with_pixels,
 )
-
-BYTES_A_VOXEL = {
-    "8-bit signed integer": 1,
-    "8-bit unsigned integer": 1,
-    "16-bit signed integer": 2,
-    "16-bit unsigned integer": 2,
-    "32-bit signed integer": 4,
-    "32-bit unsigned integer": 4,
-    "32-bit float": 4,
-}
-"""By SimpleITK's words for a pixel type; 8 for all others."""
 
 IMAGE_IO = {
     SourceKind.META_IMAGE: "MetaImageIO",
@@ -120,8 +110,14 @@ def _voxels(file: Path, kind: SourceKind) -> tuple[NDArray[Any], float, float]:
         header = read_nifti_header(file)
         return read_nifti_voxels(file, header), header.slope, header.intercept
     toolkit: Any = SimpleITK
+    reader = _open(file, kind)
+    fields = header_fields(file, kind)
+    if kind is SourceKind.META_IMAGE and is_packed(fields):
+        pixel_type = toolkit.GetPixelIDValueAsString(reader.GetPixelID())
+        shape = reader.GetSize()[::-1]
+        return packed_voxels(file, pixel_file(file, kind), fields, pixel_type, shape), 1.0, 0.0
     try:
-        voxels: NDArray[Any] = toolkit.GetArrayFromImage(_open(file, kind).Execute())
+        voxels: NDArray[Any] = toolkit.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
         raise DamagedVolumeError from error
     return voxels, 1.0, 0.0
@@ -147,7 +143,8 @@ def _open(file: Path, kind: SourceKind) -> Any:
         )
     columns, rows, slices = reader.GetSize()
     check_voxels(slices, rows, columns)
-    voxel_bytes = BYTES_A_VOXEL.get(toolkit.GetPixelIDValueAsString(reader.GetPixelID()), 8)
+    dtype = DTYPES.get(toolkit.GetPixelIDValueAsString(reader.GetPixelID()), "f8")
+    voxel_bytes = np.dtype(dtype).itemsize
     check_growth(packed_bytes, slices * rows * columns * voxel_bytes)
     return reader
 

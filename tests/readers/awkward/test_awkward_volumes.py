@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK
 import volume_files as write
 from ramp_ct import grid, ramp
 from readable import READABLE, corners_of
@@ -75,7 +76,11 @@ SOUND: dict[str, tuple[str, dict[str, Any]]] = {
     "NIfTI in micrometres": ("a.nii", {"units": 3, "srow": IN_RAS * 1000}),
     "MHA, big endian": ("a.mha", {"big_endian": True}),
     "MHA, packed float": ("a.mha", {"packed": True, "dtype": "f4"}),
+    "MHA, packed, size not said": ("a.mha", {"packed": True, "CompressedDataSize": None}),
+    "MHA, packed, size said wrong": ("a.mha", {"packed": True, "CompressedDataSize": "50"}),
+    "MHA, packed, big endian": ("a.mha", {"packed": True, "big_endian": True}),
     "MHD beside its pixels": ("a.mhd", {}),
+    "MHD beside packed pixels": ("a.mhd", {"packed": True, "CompressedDataSize": None}),
     "NRRD, gzip": ("a.nrrd", {"encoding": "gzip"}),
     "NRRD in RAS": ("a.nrrd", {"space": "right-anterior-superior"}),
 }
@@ -146,6 +151,12 @@ FAULTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "MHA in metres": ("meta_image", {"ElementSpacing": "0.001 0.002 0.003"}, "other units"),
     "MHA, NaN": ("meta_image", {"values": changed(np.nan), "dtype": "f4"}, "not numbers"),
     "MHA, not HU": ("meta_image", {"values": HU + 1024, "dtype": "u2"}, "Hounsfield units"),
+    "MHA, packed, a slice short": ("meta_image", {"packed": True, "values": HU[:-1]}, "damaged"),
+    "MHA, packed, a slice long": (
+        "meta_image",
+        {"packed": True, "values": np.concatenate([HU, HU[:1]])},
+        "damaged",
+    ),
     "NRRD, no space": ("nrrd", {"space": " "}, "left and right are unknown"),
     "NRRD, scanner space": ("nrrd", {"space": "scanner-xyz"}, "scanner-xyz"),
     "NRRD, no directions": ("nrrd", {"space_directions": None}, "how large"),
@@ -164,6 +175,31 @@ def test_a_faulty_volume_is_refused_and_the_fault_named(fault: str, tmp_path: Pa
     with pytest.raises(StudyError, match=says) as caught:
         read_volume(file)
     assert "Jane" not in str(caught.value)
+
+
+@pytest.mark.parametrize("turned", [None, -3], ids=["cut short", "checksum"])
+@pytest.mark.parametrize("name", ["a.mha", "a.mhd"])
+def test_packed_voxels_that_are_not_whole_are_refused(
+    name: str, turned: int | None, tmp_path: Path
+) -> None:
+    """SimpleITK gives zeros, or what stood in memory, for what is missing."""
+    header = write.meta_image(tmp_path / name, packed=True, CompressedDataSize=None)
+    file = header if name == "a.mha" else tmp_path / "a.raw"
+    content = bytearray(file.read_bytes())
+    if turned is None:
+        del content[-40:]
+    else:
+        content[turned] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(StudyError, match="damaged, truncated"):
+        read_volume(header)
+
+
+def test_a_meta_image_that_simpleitk_packed_is_read_right(tmp_path: Path) -> None:
+    plain = SimpleITK.ReadImage(str(write.meta_image(tmp_path / "plain.mha")))
+    SimpleITK.WriteImage(plain, str(tmp_path / "packed.mha"), useCompression=True)
+    assert b"CompressedData = True" in (tmp_path / "packed.mha").read_bytes()[:1000]
+    shows_the_ramp(tmp_path / "packed.mha")
 
 
 @pytest.mark.parametrize("name", ["a.mhd", "a.nhdr"])
