@@ -45,7 +45,10 @@ def is_open(request: Request, services: Services) -> bool:
     """Whether nobody has to log in: only this machine can reach us, and there are no users."""
     # A proxy on this machine would let in everybody as the local user.
     is_forwarded = any(name in request.headers for name in FORWARDED)
-    return services.settings.is_loopback and not is_forwarded and not services.accounts.users()
+    settings = services.settings
+    if is_forwarded or settings.oidc or not settings.is_loopback:
+        return False
+    return not services.accounts.users()
 
 
 SomeBody = Annotated[Principal, Depends(principal_of)]

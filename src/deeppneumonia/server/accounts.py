@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, or_, select, update
 
 from deeppneumonia.errors import InputRefusedError
 from deeppneumonia.server.database import Database
-from deeppneumonia.server.schema import SECRETS, USERS
+from deeppneumonia.server.schema import IDENTITIES, SECRETS, USERS
 
 MIN_PASSWORD = 12
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-@")
@@ -84,14 +84,11 @@ class Accounts:
         """Add a user, or change one's password and roles, which ends the sessions.
 
         Args:
-            password: None for a user whom an OpenID Connect provider vouches for.
+            password: None for one who only has tokens.
             roles: one or several of viewer, uploader, admin, with commas between.
         """
         rights_of(roles)
-        if not name or len(name) > 64 or not set(name) <= NAME_CHARACTERS:
-            raise AccountError(
-                f"The user name {name!r} cannot be used: take up to 64 of a-z, 0-9 and . _ - @."
-            )
+        _check_name(name)
         if password is not None and len(password) < MIN_PASSWORD:
             raise AccountError(
                 f"The password is too short: take {MIN_PASSWORD} characters or more."
@@ -106,10 +103,43 @@ class Accounts:
                 delete(SECRETS).where(SECRETS.c.owner == name, SECRETS.c.kind == "session")
             )
 
+    def vouched(self, subject: str, name: str, roles: str) -> str:
+        """The user whom a provider vouches for, made at the first time, with the roles of today.
+
+        Args:
+            subject: who it is for the provider, 64 characters that stay the same.
+            name: the user's name here, as long as there is none yet.
+
+        Returns:
+            The user's name here.
+
+        Raises:
+            AccountError: the name cannot be used, or is another user's.
+        """
+        rights_of(roles)
+        with self.database.write() as connection:
+            known = connection.execute(
+                select(IDENTITIES.c.owner).where(IDENTITIES.c.subject == subject)
+            ).scalar_one_or_none()
+            if known is not None:
+                connection.execute(update(USERS).where(USERS.c.name == known).values(roles=roles))
+                return str(known)
+            _check_name(name)
+            if connection.execute(select(USERS.c.name).where(USERS.c.name == name)).first():
+                raise AccountError(
+                    f"The name {name} is another user's here: ask an administrator to remove that "
+                    "user, or to take names from another claim."
+                )
+            created = {"name": name, "password": "", "created": self.database.now}
+            connection.execute(insert(USERS).values(created | {"roles": roles}))
+            connection.execute(insert(IDENTITIES).values(subject=subject, owner=name))
+        return name
+
     def remove_user(self, name: str) -> bool:
         """Remove a user with all sessions and tokens; the studies stay for an admin."""
         with self.database.write() as connection:
             connection.execute(delete(SECRETS).where(SECRETS.c.owner == name))
+            connection.execute(delete(IDENTITIES).where(IDENTITIES.c.owner == name))
             return connection.execute(delete(USERS).where(USERS.c.name == name)).rowcount == 1
 
     def users(self) -> list[tuple[str, str]]:
@@ -193,6 +223,13 @@ def rights_of(roles: str) -> frozenset[Right]:
     if unknown:
         raise AccountError(f"There is no role {sorted(unknown)[0]!r}: take {', '.join(ROLES)}.")
     return frozenset().union(*(ROLES[role] for role in roles.split(",")))
+
+
+def _check_name(name: str) -> None:
+    if not name or len(name) > 64 or not set(name) <= NAME_CHARACTERS:
+        raise AccountError(
+            f"The user name {name!r} cannot be used: take up to 64 of a-z, 0-9 and . _ - @."
+        )
 
 
 def hash_password(password: str) -> str:

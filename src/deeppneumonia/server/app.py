@@ -6,10 +6,11 @@ from importlib.metadata import version
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from deeppneumonia.server import api, health, login, pages, pages_study, stow
+from deeppneumonia.server import api, health, login, login_oidc, pages, pages_study, stow
 from deeppneumonia.server.database import DatabaseAwayError
 from deeppneumonia.server.guard import Guard
 from deeppneumonia.server.intake import QueueFullError
+from deeppneumonia.server.oidc import Provider
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
 from deeppneumonia.server.storage import DiskFullError
@@ -34,11 +35,12 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
     )
     app.state.services = services or Services.open(settings)
+    app.state.provider = Provider(settings.oidc) if settings.oidc else None
     app.include_router(api.router)
     app.include_router(login.router)
     app.include_router(stow.router)
     app.include_router(health.router)
-    pages.install(app, pages_study.router)
+    pages.install(app, pages_study.router, login_oidc.router)
     app.add_middleware(Guard, settings=settings)
     for error, status in _STATUS_OF.items():
         app.add_exception_handler(error, _answer(status))

@@ -1,17 +1,13 @@
 """What the DICOM node has to know: who may send, where results go; the table `[dicom_node]`."""
 
 import ipaddress
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from deeppneumonia.errors import ConfigError
-from deeppneumonia.server.settings import MEGABYTE, fits, is_loopback, read_table
-
-T = TypeVar("T")
-PLAIN = (str, bool, int, float)
-"""Kinds that a value in a file either has or has not; the others are made of tables."""
+from deeppneumonia.server.settings import MEGABYTE, is_loopback
+from deeppneumonia.server.tables import made, read_table, tables
 
 MAX_AE_TITLE = 16
 """Characters (PS3.5 6.2, VR AE)."""
@@ -137,32 +133,12 @@ class NodeSettings:
         table = read_table(file, "dicom_node")
         for name, kind in (("peers", Peer), ("destinations", Destination)):
             if name in table:
-                table[name] = tuple(_made(kind, one, name) for one in _tables(table[name], name))
+                table[name] = tuple(
+                    made(kind, one, name) for one in tables(table[name], f"dicom_node.{name}")
+                )
         if "tls" in table:
-            table["tls"] = _made(Tls, table["tls"], "tls")
-        return _made(cls, table, "dicom_node")
-
-
-def _tables(value: object, name: str) -> Sequence[Any]:
-    if not isinstance(value, list):
-        raise ConfigError(f"{name} is written as [[dicom_node.{name}]], one table for each.")
-    return value
-
-
-def _made(kind: type[T], table: Mapping[str, Any], where: str) -> T:
-    """A settings object from its table; every name and every type is checked."""
-    known = {one.name: one for one in fields(kind)}  # type: ignore[arg-type]
-    for name, value in table.items():
-        if name not in known:
-            raise ConfigError(
-                f"{where} has no setting called {name!r}; known are {', '.join(known)}."
-            )
-        if known[name].type in PLAIN and not fits(value, known[name].type):
-            raise ConfigError(f"{where}: {name} is {value!r}, where another type is expected.")
-    missing = [n for n, one in known.items() if one.default is MISSING and n not in table]
-    if missing:
-        raise ConfigError(f"{where} lacks {', '.join(missing)}: add it to the file.")
-    return kind(**table)
+            table["tls"] = made(Tls, table["tls"], "tls")
+        return made(cls, table, "dicom_node")
 
 
 def _check_ae_title(title: str) -> None:

@@ -94,9 +94,9 @@ def show_worklist(
 
 
 @router.get("/login")
-def show_login() -> Response:
-    """Where name and password are typed."""
-    return render("login.html.j2", None, problem="")
+def show_login(services: HasServices) -> Response:
+    """Where name and password are typed, and the way to the hospital's own log-in."""
+    return render("login.html.j2", None, problem="", oidc=services.settings.oidc)
 
 
 @router.post("/login")
@@ -110,7 +110,13 @@ def log_in(
     try:
         found = check(Credentials(name=name, password=password), request, services)
     except HTTPException as error:
-        return render("login.html.j2", None, error.status_code, problem=error.detail)
+        return render(
+            "login.html.j2",
+            None,
+            error.status_code,
+            problem=error.detail,
+            oidc=services.settings.oidc,
+        )
     answer = RedirectResponse("/", 303)
     set_session(answer, services, found)
     return answer
@@ -133,7 +139,9 @@ async def _tell(request: Request, error: Exception) -> Response:
         return await http_exception_handler(request, error)
     if error.status_code == 401:
         return RedirectResponse("/login", 303)
-    return render("problem.html.j2", None, error.status_code, problem=error.detail)
+    page = render("problem.html.j2", None, error.status_code, problem=error.detail)
+    page.headers.update(error.headers or {})
+    return page
 
 
 def _duration(seconds: float) -> str:

@@ -115,6 +115,13 @@ FEEDBACK = Table(
     Column("created", Double, nullable=False),
 )
 
+IDENTITIES = Table(  # whom an OpenID Connect provider vouches for
+    "identities",
+    METADATA,
+    Column("subject", String(64), primary_key=True),  # sha256 of issuer and sub
+    Column("owner", String(64), nullable=False, index=True),
+)
+
 
 class SchemaError(DeepPneumoniaError):
     """The database was made by a newer version of this software."""
@@ -130,7 +137,11 @@ def _feedback(connection: Connection) -> None:
     FEEDBACK.create(connection)
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first, _feedback)
+def _identities(connection: Connection) -> None:
+    IDENTITIES.create(connection)
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _feedback, _identities)
 """Step n brings version n to n + 1. A step that was once released never changes."""
 
 

@@ -7,6 +7,7 @@ from deeppneumonia.server.audit import AuditLog
 from deeppneumonia.server.database import Database
 from deeppneumonia.server.jobs import JobStore, Patience
 from deeppneumonia.server.rate_limit import RateLimit
+from deeppneumonia.server.roster import Roster
 from deeppneumonia.server.schema import migrate
 from deeppneumonia.server.settings import Settings
 from deeppneumonia.server.storage import Storage
@@ -19,6 +20,7 @@ class Services:
     settings: Settings
     database: Database
     jobs: JobStore
+    roster: Roster
     storage: Storage
     accounts: Accounts
     audit: AuditLog
@@ -40,6 +42,7 @@ class Services:
             settings=settings,
             database=database,
             jobs=JobStore(database, patience),
+            roster=Roster(database),
             storage=storage,
             accounts=Accounts(database),
             audit=AuditLog(database),

@@ -31,11 +31,12 @@ def serve(
         ConfigError: others could reach the server, and there is no user yet.
     """
     services = open_services(settings)
-    if not settings.is_loopback and not services.accounts.users():
+    if not settings.is_loopback and not settings.oidc and not services.accounts.users():
         raise ConfigError(
             f"{settings.host} can be reached by others, and there is no user yet: add one with "
             "`deeppneumonia users add NAME --role admin`, or listen on 127.0.0.1."
         )
+    app = create_app(settings, services)  # refuses wrong settings before anything is started
     listener = _listen(settings)
     supervisor = Supervisor(services, command)
     supervisor.start()
@@ -43,7 +44,7 @@ def serve(
         host, port = listener.getsockname()[:2]
         announce(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
         config = uvicorn.Config(
-            create_app(settings, services),
+            app,
             log_level="warning",
             access_log=False,  # addresses of studies are nobody's business
             server_header=False,

@@ -2,13 +2,14 @@
 
 import ipaddress
 import json
-import tomllib
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from deeppneumonia.errors import ConfigError
 from deeppneumonia.files import home_folder
+from deeppneumonia.server.oidc_settings import Oidc
+from deeppneumonia.server.tables import made, read_table
 
 MEGABYTE = 1024 * 1024
 
@@ -37,6 +38,9 @@ class Settings:
 
     workers: int = 1
     """Worker processes on this machine; each loads the model once."""
+
+    on_ray: bool = False
+    """Studies are read by as many Ray Serve replicas instead, on the cluster around us."""
 
     checkpoint: str = "default"
     device: str = "auto"
@@ -69,10 +73,15 @@ class Settings:
     quiet_s: float = 10.0
     """A study that arrives in pieces is complete after this long without a new one."""
 
+    de_identify: bool = False
+    """Take DICOM CT images alone, and keep them without their patient; see docs/decisions/0043."""
+
     retention_days: float = 30.0
     """Studies and results are deleted this long after they were finished; 0 keeps them."""
 
     session_hours: float = 12.0
+    oidc: Oidc | None = None
+    """Who vouches for people from outside; None for passwords alone."""
 
     def __post_init__(self) -> None:
         if not self.database_url.startswith(("sqlite:///", "postgresql+pg8000://")):
@@ -107,7 +116,7 @@ class Settings:
     @classmethod
     def from_json(cls, text: str) -> "Settings":
         """The same settings again."""
-        return cls(**_as_fields(json.loads(text)))
+        return _from_table(json.loads(text))
 
     @classmethod
     def from_toml(cls, file: Path) -> "Settings":
@@ -116,23 +125,11 @@ class Settings:
         Raises:
             ConfigError: the file cannot be read as TOML, or names a setting that does not exist.
         """
-        return cls(**_as_fields(read_table(file, "server")))
+        return _from_table(read_table(file, "server"))
 
     def but(self, **changes: Any) -> "Settings":
         """These settings with some changed; None leaves a setting as it is."""
         return replace(self, **{key: value for key, value in changes.items() if value is not None})
-
-
-def read_table(file: Path, name: str) -> dict[str, Any]:
-    """One table of a TOML file; empty when it has none of that name.
-
-    Raises:
-        ConfigError: the file cannot be read as TOML.
-    """
-    try:
-        return dict(tomllib.loads(file.read_text()).get(name, {}))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read as TOML: {error}.") from error
 
 
 def is_loopback(host: str) -> bool:
@@ -145,25 +142,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _as_fields(table: dict[str, Any]) -> dict[str, Any]:
-    known = {field.name: field.type for field in fields(Settings)}
-    for name, value in table.items():
-        if name not in known:
-            raise ConfigError(
-                f"There is no setting called {name!r}; known are {', '.join(sorted(known))}."
-            )
-        if not fits(value, known[name]):
-            raise ConfigError(f"The setting {name} is {value!r}, where {known[name]} is expected.")
-    hosts = table.get("public_hosts")
-    return table if hosts is None else {**table, "public_hosts": tuple(hosts)}
-
-
-def fits(value: object, kind: object) -> bool:
-    """Whether a setting of this kind may have this value; True is no number."""
-    if kind == tuple[str, ...]:
-        return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(kind, type) and isinstance(value, kind)
+def _from_table(table: dict[str, Any]) -> Settings:
+    if table.get("oidc") is not None:
+        table["oidc"] = made(Oidc, table["oidc"], "server.oidc")
+    return made(Settings, table, "server")

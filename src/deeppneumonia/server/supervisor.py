@@ -9,10 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
-
 from deeppneumonia.server.database import DatabaseAwayError, patiently
-from deeppneumonia.server.schema import WORKERS
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.worker import is_gone, name_of
 
@@ -83,8 +80,7 @@ class Supervisor:
 
     def _forget(self, name: str) -> None:
         self.services.jobs.worker_is_gone(name)
-        with self.services.database.write() as connection:
-            connection.execute(delete(WORKERS).where(WORKERS.c.name == name))
+        self.services.roster.sign_off(name)
 
     def _keep_tidy(self) -> None:
         patiently(self._forget_the_dead)
@@ -97,9 +93,7 @@ class Supervisor:
 
     def _forget_the_dead(self) -> None:
         """Workers of an earlier server on this machine that was killed with them."""
-        with self.services.database.read() as connection:
-            names = set(connection.execute(select(WORKERS.c.name)).scalars())
-        for name in names | self.services.jobs.running_workers():
+        for name in self.services.roster.names() | self.services.jobs.running_workers():
             if is_gone(name):
                 self._forget(name)
 

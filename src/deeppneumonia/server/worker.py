@@ -18,12 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import delete, insert, update
-
 from deeppneumonia.errors import DeepPneumoniaError
 from deeppneumonia.server.database import patiently
 from deeppneumonia.server.jobs import Claim
-from deeppneumonia.server.schema import WORKERS
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
 
@@ -66,6 +63,15 @@ def diagnosing(settings: Settings) -> Work:
     return work
 
 
+def reading(settings: Settings) -> Work:
+    """The work that the settings ask for: in this process, or in a pool on Ray."""
+    if settings.on_ray:
+        from deeppneumonia.server.ray_pool import asking_ray
+
+        return asking_ray(settings)
+    return diagnosing(settings)
+
+
 class Worker:
     """One process's loop over the jobs of a store."""
 
@@ -79,13 +85,13 @@ class Worker:
 
     def run(self) -> None:
         """Work until asked to leave; a job in hand is finished first."""
-        patiently(self._sign_on)
+        patiently(lambda: self.services.roster.sign_on(self.name))
         beat = threading.Thread(target=self._keep_alive, daemon=True)
         beat.start()
         while not self.leaving.is_set():
             if not self.once():
                 self.leaving.wait(POLL_S)
-        patiently(self._sign_off)
+        patiently(lambda: self.services.roster.sign_off(self.name))
 
     def once(self) -> bool:
         """Do the job whose turn it is; False when there is none."""
@@ -126,7 +132,7 @@ class Worker:
     def _keep_alive(self) -> None:
         every_s = min(SEEN_EVERY_S, self.services.settings.lease_s / 4)
         while not self.leaving.wait(every_s) or self._claim is not None:
-            patiently(self._be_seen)
+            patiently(lambda: self.services.roster.see(self.name))
             claim = self._claim
             if claim is None:
                 continue
@@ -134,21 +140,6 @@ class Worker:
                 logger.error("job %s takes too long: this worker ends itself", claim.id)
                 os._exit(TOO_LONG)
             patiently(lambda claim=claim: self.services.jobs.heartbeat(claim))  # type: ignore[misc]
-
-    def _sign_on(self) -> None:
-        now = self.services.database.now
-        with self.services.database.write() as connection:
-            connection.execute(delete(WORKERS).where(WORKERS.c.name == self.name))
-            connection.execute(insert(WORKERS).values(name=self.name, started=now, seen=now))
-
-    def _be_seen(self) -> None:
-        now = self.services.database.now
-        with self.services.database.write() as connection:
-            connection.execute(update(WORKERS).where(WORKERS.c.name == self.name).values(seen=now))
-
-    def _sign_off(self) -> None:
-        with self.services.database.write() as connection:
-            connection.execute(delete(WORKERS).where(WORKERS.c.name == self.name))
 
 
 def own_name() -> str:
@@ -196,7 +187,7 @@ def serve_jobs(make_work: Callable[[Settings], Work]) -> None:
 
 if __name__ == "__main__":
     try:
-        serve_jobs(diagnosing)
+        serve_jobs(reading)
     except DeepPneumoniaError as problem:
         logger.error("%s", problem)
         sys.exit(problem.exit_code)

@@ -1,0 +1,81 @@
+"""Settings from a TOML file: a table becomes an object, every name and every type is checked."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from deeppneumonia.errors import ConfigError
+
+T = TypeVar("T")
+PLAIN = (str, bool, int, float, tuple[str, ...], dict[str, str])
+"""Kinds that a value in a file either has or has not; the others are made of tables."""
+
+
+def read_table(file: Path, name: str) -> dict[str, Any]:
+    """One table of a TOML file; empty when it has none of that name.
+
+    Raises:
+        ConfigError: the file cannot be read as TOML.
+    """
+    try:
+        return dict(tomllib.loads(file.read_text("utf-8")).get(name, {}))
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{file} cannot be read as TOML: its byte {error.start + 1} is no UTF-8, in which TOML "
+            "is written; save it as UTF-8."
+        ) from error
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read as TOML: {error}.") from error
+
+
+def made(kind: type[T], table: Mapping[str, Any], where: str) -> T:
+    """A settings object from its table.
+
+    Args:
+        kind: a dataclass; its fields are the names that may stand in the table.
+        where: what the table is called, for messages.
+
+    Raises:
+        ConfigError: an unknown name, a value of another type, or one missing.
+    """
+    known = {one.name: one for one in fields(kind)}  # type: ignore[arg-type]
+    values = dict(table)
+    for name, value in table.items():
+        if name not in known:
+            raise ConfigError(
+                f"{where} has no setting called {name!r}; known are {', '.join(known)}."
+            )
+        if known[name].type in PLAIN and not fits(value, known[name].type):
+            raise ConfigError(f"{where}: {name} is {value!r}, where another type is expected.")
+        if known[name].type == tuple[str, ...]:
+            values[name] = tuple(value)
+    missing = [n for n, one in known.items() if _is_needed(one) and n not in table]
+    if missing:
+        raise ConfigError(f"{where} lacks {', '.join(missing)}: add it to the file.")
+    return kind(**values)
+
+
+def tables(value: object, name: str) -> Sequence[Any]:
+    """The tables of an array of them; ConfigError when it is something else."""
+    if not isinstance(value, list):
+        raise ConfigError(f"{name} is written as [[{name}]], one table for each.")
+    return value
+
+
+def fits(value: object, kind: object) -> bool:
+    """Whether a setting of this kind may have this value; True is no number."""
+    if kind == tuple[str, ...]:
+        return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+    if kind == dict[str, str]:
+        return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(kind, type) and isinstance(value, kind)
+
+
+def _is_needed(field: Any) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
