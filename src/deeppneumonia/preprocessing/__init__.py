@@ -1,5 +1,6 @@
 """From a volume to square pictures of its lungs: the only room that windows, masks or resizes."""
 
+from deeppneumonia.preprocessing.burnt_in import text_flags
 from deeppneumonia.preprocessing.config import Fill, Intensity, PreprocessConfig
 from deeppneumonia.preprocessing.examination import (
     DroppedSlice,
@@ -34,5 +35,6 @@ __all__ = [
     "find_lungs",
     "in_lung_window",
     "preprocess",
+    "text_flags",
     "window_slice",
 ]

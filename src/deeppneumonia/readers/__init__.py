@@ -1,5 +1,6 @@
 """From files of any accepted kind to one study, and to one volume whose geometry can be trusted."""
 
+from deeppneumonia.readers.copies import deidentify
 from deeppneumonia.readers.decode import MissingRescaleError
 from deeppneumonia.readers.dicom import MixedPatientsError, SeveralStudiesError
 from deeppneumonia.readers.gate import NoStudyError
@@ -34,6 +35,7 @@ __all__ = [
     "UnsafeInputError",
     "VariableSpacingError",
     "WrongModalityError",
+    "deidentify",
     "prepare_to_read",
     "protection",
     "read_study",

@@ -22,6 +22,7 @@ import numpy as np
 from deeppneumonia.domain.volume import Volume
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers import study
+from deeppneumonia.readers.deidentify import write_deidentified
 from deeppneumonia.readers.gate import Stamp, cannot_open, stamp_of, stamps_of
 from deeppneumonia.readers.limits import UnsafeInputError, current_limits, way_to_raise
 from deeppneumonia.readers.messages import (
@@ -58,6 +59,9 @@ class Reader:
         path = Path(str(request["path"]))
         if request["do"] == "tags":
             return {}, pack(tags_of(path, request["keywords"]))
+        if request["do"] == "deidentify":
+            stem, key = Path(str(request["stem"])), bytes.fromhex(request["key"])
+            return {}, pack({"written": write_deidentified(path, stem, key)})
         before = stamps_of(path)
         if request["do"] == "study":
             said = study_said(study.read_study(path))

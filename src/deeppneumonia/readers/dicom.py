@@ -151,6 +151,13 @@ def _flags_of(slices: Sequence[SliceHeader]) -> tuple[QualityFlag, ...]:
         flags.append(
             QualityFlag("lossy_compression", "The images were compressed with loss of detail.")
         )
+    if any(h.says_text for h in slices):
+        flags.append(
+            QualityFlag(
+                "burnt_in_annotation",
+                "The header says that text is burnt into the images: it may name the patient.",
+            )
+        )
     tilt = max(abs(h.tilt_tag_deg) for h in slices)
     if tilt > 1:
         flags.append(

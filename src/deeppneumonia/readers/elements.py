@@ -17,7 +17,7 @@ KEYWORDS = """
     SamplesPerPixel PhotometricInterpretation BitsAllocated BitsStored HighBit PixelRepresentation
     PixelPaddingValue PixelPaddingRangeLimit RescaleIntercept RescaleSlope RescaleType WindowCenter
     LossyImageCompression SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
-    FrameType FrameAcquisitionNumber FrameOfReferenceUID
+    FrameType FrameAcquisitionNumber FrameOfReferenceUID BurnedInAnnotation
 """
 TAGS = {keyword: tag_for_keyword(keyword) or 0 for keyword in KEYWORDS.split()}
 

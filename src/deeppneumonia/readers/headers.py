@@ -78,6 +78,9 @@ class SliceHeader:
     kernel: str = ""
     tilt_tag_deg: float = 0.0
     lossy: bool = False
+    says_text: bool = False
+    """Burned In Annotation says YES: the pixels name the patient (PS3.3 C.7.6.1.1)."""
+
     pixels: PixelFormat = PixelFormat()
 
     @property
@@ -140,7 +143,7 @@ def _top_level(dataset: Dataset, file: Path) -> SliceHeader:
     return SliceHeader(
         file=file,
         transfer_syntax=str(meta.get("TransferSyntaxUID", "")),
-        patient=_patient_hash(dataset),
+        patient=patient_hash(dataset),
         study_uid=text_of(dataset, "StudyInstanceUID"),
         series_uid=text_of(dataset, "SeriesInstanceUID"),
         sop_uid=text_of(dataset, "SOPInstanceUID"),
@@ -161,6 +164,7 @@ def _top_level(dataset: Dataset, file: Path) -> SliceHeader:
         kernel=text_of(dataset, "ConvolutionKernel"),
         tilt_tag_deg=number_of(dataset, "GantryDetectorTilt") or 0.0,
         lossy=text_of(dataset, "LossyImageCompression") == "01",
+        says_text=text_of(dataset, "BurnedInAnnotation").upper() == "YES",
         pixels=_pixel_format(dataset),
     )
 
@@ -242,7 +246,7 @@ def _flat(functional_groups: Dataset) -> Dataset:
     return flat
 
 
-def _patient_hash(dataset: Dataset) -> str:
+def patient_hash(dataset: Dataset) -> str:
     """By Patient ID; by name and birth date where there is none."""
     identity = text_of(dataset, "PatientID") or "\\".join(
         ("", text_of(dataset, "PatientName"), text_of(dataset, "PatientBirthDate"))

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS deliveries (
@@ -19,7 +18,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
     submitted REAL NOT NULL,  -- seconds since 1970, as all times; a job that was deleted and came
     result TEXT NOT NULL,     -- again has the same id and the same names of results
     destination TEXT NOT NULL,
-    state TEXT NOT NULL,      -- waiting, sent, failed
+    state TEXT NOT NULL,      -- waiting, unnoted (sent, not yet in the audit log), sent, failed
     attempts INTEGER NOT NULL,
     made REAL NOT NULL,
     due REAL NOT NULL,
@@ -27,6 +26,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
     PRIMARY KEY (job, submitted, result, destination)
 );
 """
+WHICH = "job = ? AND submitted = ? AND result = ? AND destination = ?"
 LONGEST_WAIT_S = 3600.0
 
 
@@ -64,16 +64,22 @@ class Ledger:
 
     def due(self) -> list[Delivery]:
         """Deliveries whose time has come, the oldest first."""
-        rows = self._rows(
-            "SELECT job, submitted, result, destination, attempts, made FROM deliveries "
-            "WHERE state = 'waiting' AND due <= ? ORDER BY due",
-            time.time(),
-        )
-        return [Delivery(*row) for row in rows]
+        return self._deliveries("waiting")
 
     def sent(self, delivery: Delivery, remark: str = "") -> None:
         """The destination has the objects; `remark` names what it did not want."""
-        self._mark(delivery, "sent", delivery.attempts + 1, time.time(), remark)
+        self._mark(delivery, "unnoted", delivery.attempts + 1, time.time(), remark)
+
+    def unnoted(self) -> list[Delivery]:
+        """Deliveries that were sent and do not stand in the audit log yet."""
+        return self._deliveries("unnoted")
+
+    def noted(self, delivery: Delivery) -> None:
+        """The audit log has it: nothing more is to be done."""
+        with self._writing() as connection:
+            connection.execute(
+                f"UPDATE deliveries SET state = 'sent' WHERE {WHICH}", _which(delivery)
+            )
 
     def failed(self, delivery: Delivery, reason: str, *, retry_s: float, give_up_s: float) -> bool:
         """It does not; returns whether it is tried again."""
@@ -89,19 +95,26 @@ class Ledger:
         self._connection.close()
 
     def _mark(self, delivery: Delivery, state: str, attempts: int, due: float, reason: str) -> None:
-        which = (delivery.job, delivery.submitted, delivery.result, delivery.destination)
         with self._writing() as connection:
             connection.execute(
-                "UPDATE deliveries SET state = ?, attempts = ?, due = ?, reason = ? "
-                "WHERE job = ? AND submitted = ? AND result = ? AND destination = ?",
-                (state, attempts, due, reason, *which),
+                f"UPDATE deliveries SET state = ?, attempts = ?, due = ?, reason = ? WHERE {WHICH}",
+                (state, attempts, due, reason, *_which(delivery)),
             )
 
-    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+    def _deliveries(self, state: str) -> list[Delivery]:
         with self._lock:
-            return self._connection.execute(query, values).fetchall()
+            rows = self._connection.execute(
+                "SELECT job, submitted, result, destination, attempts, made FROM deliveries "
+                "WHERE state = ? AND due <= ? ORDER BY due",
+                (state, time.time()),
+            ).fetchall()
+        return [Delivery(*row) for row in rows]
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock, self._connection:
             yield self._connection
+
+
+def _which(delivery: Delivery) -> tuple[object, ...]:
+    return delivery.job, delivery.submitted, delivery.result, delivery.destination

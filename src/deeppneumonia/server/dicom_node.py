@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+from deeppneumonia.errors import ConfigError
 from deeppneumonia.files import sha256_of
 from deeppneumonia.server.database import DatabaseAwayError
 from deeppneumonia.server.dicom_ledger import Delivery, Ledger
@@ -22,7 +23,7 @@ from deeppneumonia.server.dicom_scp import Listener, prepare_process
 from deeppneumonia.server.dicom_send import DeliveryError, send
 from deeppneumonia.server.dicom_settings import NodeSettings
 from deeppneumonia.server.dicom_spool import Spool, uids_of
-from deeppneumonia.server.intake import gather
+from deeppneumonia.server.intake import NoCtImageError, gather
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
 from deeppneumonia.server.storage import DiskFullError, Piece
@@ -42,6 +43,11 @@ class Node:
     """A DICOM node that listens from its making until it is closed."""
 
     def __init__(self, server: Settings, settings: NodeSettings) -> None:
+        if server.de_identify and settings.destinations:
+            raise ConfigError(
+                "The server removes patients from what arrives (de_identify), so that an archive "
+                "could not file our answers: take out either de_identify or the destinations."
+            )
         self.settings = settings
         # Images come here in rounds, so that what came last may have waited for one already.
         self.services = Services.open(server.but(quiet_s=settings.quiet_s + POLL_S))
@@ -81,9 +87,12 @@ class Node:
     def hand_over(self) -> None:
         """Put what has arrived into the store of jobs, study by study."""
         for files in self.spool.waiting():
-            job = self._gather(files)
+            try:
+                job = self._gather(files)
+                logger.info("%d images for job %s", len(files), job[:8])
+            except NoCtImageError:
+                logger.error("%d damaged images were dropped: none could be read", len(files))
             self.spool.drop(files)
-            logger.info("%d images for job %s", len(files), job[:8])
 
     def _gather(self, files: list[Path]) -> str:
         """The job that these images now belong to; they are linked, not moved, in case it fails."""
@@ -133,8 +142,13 @@ class Node:
                 logger.warning("job %s to %s %s: %s", *_named(delivery), words, error)
             else:
                 self.ledger.sent(delivery, remark)
-                self.services.audit.write(OWNER, "send", delivery.job, delivery.destination)
                 logger.info("job %s sent to %s %s", *_named(delivery), remark)
+
+    def note_in_audit(self) -> None:
+        """Write what was sent into the audit log; a kill may have it stand there twice."""
+        for delivery in self.ledger.unnoted():
+            self.services.audit.write(OWNER, "send", delivery.job, delivery.destination)
+            self.ledger.noted(delivery)
 
     def _send(self, delivery: Delivery) -> str:
         destination = self._destinations.get(delivery.destination)
@@ -150,6 +164,9 @@ class Node:
         while not stop.wait(POLL_S):
             try:
                 self.deliver()
+                self.note_in_audit()
+            except DatabaseAwayError:
+                logger.warning("the database does not answer; the audit log is written later")
             except Exception as error:  # one answer must not keep the others from being sent
                 logger.error("sending broke off: %s", type(error).__name__)
 

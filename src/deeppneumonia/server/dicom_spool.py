@@ -15,19 +15,12 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
 from pydicom.tag import Tag
-from pydicom.uid import (
-    CTImageStorage,
-    EnhancedCTImageStorage,
-    LegacyConvertedEnhancedCTImageStorage,
-)
 
 from deeppneumonia.errors import InputRefusedError
 from deeppneumonia.files import flush
 from deeppneumonia.server.storage import Storage
+from deeppneumonia.workflows.received import CT_CLASSES
 
-CT_CLASSES = frozenset(
-    (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
-)
 UID_TAGS = {"SOPInstanceUID": 0x00080018, "StudyInstanceUID": 0x0020000D}
 HOUR_S = 3600
 

@@ -1,19 +1,30 @@
 """From files that have arrived to a job in the queue: the one way in for every route."""
 
 import hashlib
+import hmac
+import logging
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from deeppneumonia.errors import DeepPneumoniaError
-from deeppneumonia.files import flush
+from deeppneumonia.files import flush, sha256_of
 from deeppneumonia.server.accounts import Principal, Right
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.storage import Piece
+from deeppneumonia.server.upload import UploadError
 from deeppneumonia.server.worklist import Job, State
+from deeppneumonia.workflows.received import deidentify
+
+logger = logging.getLogger(__name__)
 
 
 class QueueFullError(DeepPneumoniaError):
     """More studies wait than the server lets wait; answered with status 429."""
+
+
+class NoCtImageError(UploadError):
+    """Nothing is left of an upload whose patient was removed."""
 
 
 def check_queue(services: Services, principal: Principal) -> None:
@@ -40,7 +51,13 @@ def submit(
 
     Returns:
         The job and whether it is new; the same files from the same owner are the same job.
+
+    Raises:
+        NoCtImageError: where patients are removed on arrival, and no CT image is among the files.
     """
+    if services.settings.de_identify:
+        folder, pieces = cleaned(services, pieces)
+        label = ""
     upload = services.storage.keep(folder, pieces)
     job, is_new = services.jobs.submit(
         id=upload.id,
@@ -73,7 +90,24 @@ def gather(
 
     Args:
         study_uid: Study Instance UID; only its hash is kept in the row.
+
+    Raises:
+        NoCtImageError: as for `submit`.
     """
+    if not services.settings.de_identify:
+        return _gather(services, pieces, owner, source, study_uid)
+    key = services.storage.key()
+    folder, copies = cleaned(services, pieces)
+    try:
+        alias = hmac.digest(key, study_uid.encode(), "sha256").hex()
+        return _gather(services, copies, owner, source, alias)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _gather(
+    services: Services, pieces: Sequence[Piece], owner: str, source: str, study_uid: str
+) -> Job:
     content = "study:" + hashlib.sha256(study_uid.encode()).hexdigest()
     id = hashlib.sha256(f"{owner}\n{study_uid}".encode()).hexdigest()[:32]
     folder = services.storage.upload(id)
@@ -92,6 +126,32 @@ def gather(
     elif is_new:
         services.audit.write(owner, "submit", job.id, source)
     return job
+
+
+def cleaned(services: Services, pieces: Sequence[Piece]) -> tuple[Path, list[Piece]]:
+    """Copies of an upload's CT images without their patient, in an incoming folder of their own.
+
+    Raises:
+        NoCtImageError: there are none.
+    """
+    folder = services.storage.incoming()
+    copies = deidentify([piece.path for piece in pieces], services.storage.key(), folder)
+    if left_out := sum(not one for one in copies):
+        logger.warning("%d of %d files were left out: no CT images", left_out, len(pieces))
+    found = [_piece(file) for several in copies for file in several]
+    if not found:
+        folder.rmdir()
+        raise NoCtImageError(
+            "This server removes patients from what arrives, which it can do for DICOM CT images "
+            "alone, and found none: send DICOM files, or a zip of them."
+        )
+    return folder, found
+
+
+def _piece(file: Path) -> Piece:
+    flush(file)
+    size_bytes = file.stat().st_size
+    return Piece(path=file, name=file.name, sha256=sha256_of(file), size_bytes=size_bytes)
 
 
 def _add(piece: Piece, folder: Path) -> None:

@@ -7,6 +7,7 @@
 No file bears a name that came from outside.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -71,6 +72,20 @@ class Storage:
         self.min_free_bytes = min_free_bytes
         for name in ("incoming", "uploads", "results"):
             (data / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def key(self) -> bytes:
+        """The secret of all pseudonyms of this data folder, made when it is first asked for."""
+        file = self.data / "pseudonyms.key"
+        if not file.exists():
+            made = self.data / f".{secrets.token_hex(8)}.key"
+            made.touch(0o600)
+            made.write_bytes(secrets.token_bytes(32))
+            flush(made)
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                file.hardlink_to(made)
+            made.unlink()
+            flush(self.data)
+        return file.read_bytes()
 
     def incoming(self) -> Path:
         """A new empty folder to receive into.

@@ -1,7 +1,7 @@
 """DICOMweb's way in: STOW-RS (PS3.18 10.5), DICOM instances in one streamed message."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
@@ -14,11 +14,12 @@ from deeppneumonia.server.accounts import Right
 from deeppneumonia.server.schemas import problems
 from deeppneumonia.server.storage import Piece
 from deeppneumonia.server.upload import receive
-from deeppneumonia.workflows.received import InstanceIds, instance_ids
+from deeppneumonia.workflows.received import CT_CLASSES, InstanceIds, instance_ids
 
 router = APIRouter(prefix="/dicom-web", tags=["DICOMweb"], responses=problems(401, 429, 503))
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
+NOT_SUPPORTED = 0x0122
 CANNOT_UNDERSTAND = 0xC000  # PS3.4 GG.4.2: failure reasons of a store
 WRONG_STUDY = 0xC409
 MEDIA_TYPE = "application/dicom+json"
@@ -76,6 +77,8 @@ async def _store(
         def accept() -> list[Instance]:
             ids = instance_ids([piece.path for piece in received.pieces])
             instances = [_instance(*one, study) for one in zip(received.pieces, ids, strict=True)]
+            if services.settings.de_identify:
+                instances = [_only_ct(one) for one in instances]
             for uid in {one.study for one in instances if not one.failure}:
                 pieces = [one.piece for one in instances if one.study == uid and not one.failure]
                 intake.gather(services, pieces, owner=principal.name, source="stow", study_uid=uid)
@@ -93,6 +96,13 @@ def _instance(piece: Piece, ids: InstanceIds | None, study: str | None) -> Insta
         return Instance(piece, "", "", "", CANNOT_UNDERSTAND)
     failure = WRONG_STUDY if study not in (None, ids.study) else 0
     return Instance(piece, ids.sop_class, ids.sop_instance, ids.study, failure)
+
+
+def _only_ct(one: Instance) -> Instance:
+    """Where patients are removed, nothing else is taken: the rest cannot be rid of them."""
+    if one.failure or one.sop_class in CT_CLASSES:
+        return one
+    return replace(one, failure=NOT_SUPPORTED)
 
 
 def _response(instances: Sequence[Instance]) -> dict[str, Any]:

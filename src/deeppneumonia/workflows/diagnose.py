@@ -40,7 +40,7 @@ from deeppneumonia.inference import (
     mean_probabilities,
     statistics_of,
 )
-from deeppneumonia.preprocessing import Examination, InputReport, check_input, examine
+from deeppneumonia.preprocessing import Examination, InputReport, check_input, examine, text_flags
 from deeppneumonia.readers import prepare_to_read, read_volume
 from deeppneumonia.workflows.refusal import longest_ct_series
 from deeppneumonia.workflows.releases import open_checkpoint
@@ -132,9 +132,11 @@ class Diagnoser:
             with clock.part("lungs"):
                 found = examine(volume, self.metadata.preprocessing)
                 checks = check_input(volume, found)
+                text = text_flags(volume)
         except InputRefusedError as error:  # a slice that cannot be decoded shows only now
             return Reading(self._refusal((str(error),), volume.flags, {}, clock), (), volume)
-        flags, quality = (*volume.flags, *found.flags, *checks.flags), _quality(volume, found)
+        flags = (*volume.flags, *found.flags, *checks.flags, *text)
+        quality = _quality(volume, found)
         quality["trust"] = _trust(checks, None)
         reasons = _unusable(volume, flags)
         if reasons:

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deeppneumonia.readers import read_tags
+from deeppneumonia.readers import deidentify, read_tags
+from deeppneumonia.readers.deidentify import CT_CLASSES
+
+__all__ = ["CT_CLASSES", "InstanceIds", "deidentify", "instance_ids"]
 
 IDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID")
 SYNTAX = "TransferSyntaxUID"
