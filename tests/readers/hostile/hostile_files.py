@@ -306,6 +306,14 @@ def archive(*members: tuple[str, bytes], **attributes: int) -> bytes:
     return file.getvalue()
 
 
+def encrypted(method: int) -> bytes:
+    """A zip that says its one member has a password; the method is 8, or 99 for AES (WinZip)."""
+    raw = bytearray(archive(("1.dcm", honest.HONEST["explicit.dcm"]())))
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        struct.pack_into("<HH", raw, raw.index(signature) + flags, 1, method)
+    return bytes(raw)
+
+
 def overlapping(members: int) -> bytes:
     """A zip in which all members share the same packed bytes (Fifield 2019)."""
     content = archive(("0", bytes(20 * MEGABYTE)))
@@ -334,6 +342,8 @@ def evil_archives() -> Iterator[Attack]:
             lambda t=target: archive(("link", t.encode()), external_attr=link),
         )
     fifo = (stat.S_IFIFO | 0o777) << 16
+    for method in (8, 99):
+        yield f"encrypted-{method}.zip", lambda method=method: encrypted(method)
     yield "fifo.zip", lambda: archive(("pipe", b""), external_attr=fifo)
     for size in (100, 255, 300, 1000):
         yield f"flat-{size}.zip", lambda n=size: archive(("bomb.dcm", bytes(n * MEGABYTE)))

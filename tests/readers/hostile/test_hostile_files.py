@@ -70,16 +70,43 @@ def test_no_file_gets_anything_but_a_volume_or_a_refusal(family, place):
     assert not Path("/tmp/evil").exists()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "rows-65535-65535.dcm", "nested-1000-True.dcm", "nested-20000-True.dcm",
-        "frames-2147483647.dcm", "jpeg2000-of-20000-90.dcm", "pixels-fffffffe.dcm",
-    ],
-)  # fmt: skip
-def test_bombs_are_refused_by_name(name, place):
-    make = dict(hostile_files.bombs())[name]
-    assert outcome_of(make(), name, place) in ("UnsafeInputError", "StudyError")
+ARCHIVES, BOMBS = hostile_files.evil_archives, hostile_files.bombs
+VALUES, VOLUMES, POLYGLOTS = (
+    hostile_files.evil_values,
+    hostile_files.evil_volumes,
+    hostile_files.polyglots,
+)
+NAMED = {
+    "zip bomb, flat": (ARCHIVES, "flat-300.zip", "UnsafeInputError"),
+    "zip bomb, nested": (ARCHIVES, "nested.zip", "NoStudyError"),
+    "zip bomb, overlapping": (ARCHIVES, "overlapping.zip", "UnsafeInputError"),
+    "zip that lies": (ARCHIVES, "lying-1-ffffffff.zip", "UnsafeInputError"),
+    "traversal": (ARCHIVES, "name-1.zip", "UnsafeInputError"),
+    "symbolic link": (ARCHIVES, "link-11.zip", "UnsafeInputError"),
+    "encrypted": (ARCHIVES, "encrypted-8.zip", "StudyError"),
+    "encrypted by AES": (ARCHIVES, "encrypted-99.zip", "StudyError"),
+    "JPEG 2000 of 800 MB": (BOMBS, "jpeg2000-of-20000-90.dcm", "StudyError"),
+    "deflated bomb": (BOMBS, "deflated-400.dcm", "UnsafeInputError"),
+    "element of 4 GB": (BOMBS, "pixels-fffffffe.dcm", "UnsafeInputError"),
+    "sequences nested 1,000 deep": (BOMBS, "nested-1000-True.dcm", "UnsafeInputError"),
+    "sequences nested 20,000 deep": (BOMBS, "nested-20000-True.dcm", "UnsafeInputError"),
+    "2^31 frames": (BOMBS, "frames-2147483647.dcm", "UnsafeInputError"),
+    "Rows = 65535": (BOMBS, "rows-65535-65535.dcm", "UnsafeInputError"),
+    "spacing NaN": (VALUES, "PixelSpacing-3.dcm", "StudyError"),
+    "zero cosines": (VALUES, "ImageOrientationPatient-1.dcm", "OrientationError"),
+    "slope 0": (VALUES, "RescaleSlope-1.dcm", "MissingRescaleError"),
+    "intercept 1e300": (VALUES, "RescaleIntercept-6.dcm", "MissingRescaleError"),
+    "UID with ../../": (VALUES, "SeriesInstanceUID-text0.dcm", "read"),
+    "polyglot": (POLYGLOTS, "dicom-and-zip.dcm", "StudyError"),
+    "gz bomb in NIfTI": (VOLUMES, "bomb-800.nii.gz", "UnsafeInputError"),
+}
+
+
+@pytest.mark.parametrize("case", NAMED)
+def test_every_attack_that_was_asked_for_has_its_outcome(case, place):
+    family, name, outcome = NAMED[case]
+    assert outcome_of(dict(family())[name](), name, place) == outcome
+    assert sorted(p.name for p in place.rglob("*")) == ["canary", "study", "tmp"]
 
 
 def test_a_deflated_bomb_ends_at_the_limit_of_memory(place, monkeypatch):
