@@ -4,8 +4,12 @@
 
 Each file is read as a study of its own, and its first, middle and last slices are decoded. An
 outcome is typed when it is a volume or a StudyError. Seconds are those of the caller, CPU seconds
-those of the reading process; memory is its largest resident size, less what it had when it began.
-Beside each file lie a canary and an empty folder for temporary files, looked at after each.
+those of the reading process; memory is how much that process and the caller grew, each counted
+from its resident size when the file was opened. Beside each file lie a canary and an empty folder
+for temporary files, looked at after each. A file that takes longer than it may is read again up
+to twice, because the machine may be busy with other work; its fastest reading counts.
+
+Ends with exit code 1 unless there are 2,000 files or more and every one keeps the bar.
 """
 
 import argparse
@@ -31,7 +35,7 @@ HOSTILE = Path(__file__).parents[1] / "tests" / "readers" / "hostile"
 EVIL = Path("/tmp/evil")
 """Where many of the archives would like to write."""
 
-LIMIT_S, LIMIT_MB = 5.0, 512.0
+LIMIT_S, LIMIT_MB, FEWEST_FILES = 5.0, 512.0, 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,12 @@ class Outcome:
     memory_mb: float
     touched: bool
     """Whether anything else on the disk changed."""
+
+    @property
+    def keeps_the_bar(self) -> bool:
+        """Typed, foreseen, quick, small, and nothing else touched."""
+        typed = not self.outcome.startswith(("UNTYPED", "Unforeseen"))
+        return typed and self.seconds <= LIMIT_S and self.memory_mb <= LIMIT_MB and not self.touched
 
 
 class WatchedChild(process.ChildProcess):
@@ -107,6 +117,27 @@ def found(folders: list[Path]) -> Iterator[tuple[str, str, bytes]]:
                 yield folder.name, str(file.relative_to(folder)), file.read_bytes()
 
 
+def outcome_of(family: str, name: str, content: bytes, place: Path) -> Outcome:
+    """What becomes of one file; the fastest of up to three readings where one is too slow."""
+    outcome = try_file(family, name, content, place)
+    for _ in range(2):
+        if outcome.seconds <= LIMIT_S:
+            break
+        print(f"{name} took {outcome.seconds:.1f} s at a load of {os.getloadavg()[0]:.1f}: again")
+        outcome = min(outcome, try_file(family, name, content, place), key=lambda o: o.seconds)
+    return outcome
+
+
+def grown_mb(since_kb: int) -> float:
+    """By how much this process was at most larger than it was then."""
+    return (own_kb("VmHWM") - since_kb) / 1024
+
+
+def own_kb(name: str) -> int:
+    """A line of this process's status (proc(5))."""
+    return int(Path("/proc/self/status").read_text().split(f"{name}:")[1].split()[0])
+
+
 def try_file(family: str, name: str, content: bytes, place: Path) -> Outcome:
     """Read one file as a user would, in a folder of its own."""
     (place / "study").mkdir(exist_ok=True)
@@ -114,6 +145,8 @@ def try_file(family: str, name: str, content: bytes, place: Path) -> Outcome:
     path.write_bytes(content)
     before = tree_of(place)
     WatchedChild.most_kb, WatchedChild.most_cpu_s = 0, 0.0
+    Path("/proc/self/clear_refs").write_text("5")  # the peak of this process begins here
+    own_at_first_kb = own_kb("VmRSS")
     start = time.perf_counter()
     outcome = "read"
     try:
@@ -128,7 +161,7 @@ def try_file(family: str, name: str, content: bytes, place: Path) -> Outcome:
     seconds = time.perf_counter() - start
     touched = tree_of(place) != before
     path.unlink()
-    memory_mb = WatchedChild.most_kb / 1024
+    memory_mb = WatchedChild.most_kb / 1024 + grown_mb(own_at_first_kb)
     return Outcome(family, name, outcome, seconds, WatchedChild.most_cpu_s, memory_mb, touched)
 
 
@@ -160,11 +193,8 @@ def table(outcomes: list[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--more", type=Path, nargs="*", default=[], help="Folders of further files")
-    parser.add_argument("--out", type=Path, help="CSV with a line for each file")
-    options = parser.parse_args()
+def try_all(folders: list[Path]) -> list[Outcome]:
+    """Every file, in a place where nothing else is."""
     children.ChildProcess = WatchedChild  # type: ignore[misc]
     own = Path(pydicom.__file__).parent / "data"
     with tempfile.TemporaryDirectory() as folder:
@@ -172,20 +202,35 @@ def main() -> None:
         (place / "canary").write_text("untouched")
         (place / "tmp").mkdir()
         tempfile.tempdir = str(place / "tmp")
-        files = itertools.chain(found([own, *options.more]), attacks())
-        outcomes = [try_file(*file, place) for file in files]
+        files = itertools.chain(found([own, *folders]), attacks())
+        return [outcome_of(*file, place) for file in files]
+
+
+def write_csv(outcomes: list[Outcome], path: Path) -> None:
+    """A line for each file."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(asdict(outcomes[0])))
+        writer.writeheader()
+        writer.writerows(asdict(one) for one in outcomes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--more", type=Path, nargs="*", default=[], help="Folders of further files")
+    parser.add_argument("--out", type=Path, help="CSV with a line for each file")
+    options = parser.parse_args()
+    outcomes = try_all(options.more)
+    if options.out:
+        write_csv(outcomes, options.out)
     print(table(outcomes))
     print(Counter(one.outcome for one in outcomes).most_common())
-    for one in outcomes:
-        beyond = one.seconds > LIMIT_S or one.memory_mb > LIMIT_MB or one.touched
-        if beyond or one.outcome.startswith(("UNTYPED", "Unforeseen")):
-            print(one)
-    if options.out:
-        with options.out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(asdict(outcomes[0])))
-            writer.writeheader()
-            writer.writerows(asdict(one) for one in outcomes)
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    beyond = [one for one in outcomes if not one.keeps_the_bar]
+    for one in beyond:
+        print(one)
+    if beyond or len(outcomes) < FEWEST_FILES:
+        sys.exit(f"{len(beyond)} of {len(outcomes)} files break the bar.")
+    print(f"All {len(outcomes)} files: typed, at most {LIMIT_S:.0f} s and {LIMIT_MB:.0f} MB.")
 
 
 if __name__ == "__main__":
