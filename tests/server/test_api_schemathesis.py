@@ -1,0 +1,86 @@
+"""Every route, asked with whatever its OpenAPI document allows, and with what it does not allow.
+
+Schemathesis makes the requests and judges the answers: no server error, only documented statuses,
+content types and bodies, no acceptance of what the document forbids and no refusal of what it
+allows.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+from deeppneumonia.server.app import create_app
+from deeppneumonia.server.rate_limit import RateLimit
+from deeppneumonia.server.services import Services
+from deeppneumonia.server.settings import Settings
+
+EXAMPLES = 20
+MANY = 1_000_000
+UNHURRIED = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@schemathesis.serializer("multipart/related")  # type: ignore[untyped-decorator]
+def as_related(_context: Any, value: Any) -> bytes:
+    """What was made up as one part, behind a DICOM file as the other."""
+    made_up = value if isinstance(value, bytes) else str(value).encode()
+    head = b"--x\r\nContent-Type: application/dicom\r\n\r\n"
+    return b"\r\n".join([head + instance(), head + made_up, b"--x--\r\n"])
+
+
+def instance() -> bytes:
+    """A DICOM file that says what it is, and nothing more."""
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, "1.2.826.0.1.7.1"
+    dataset.StudyInstanceUID = "1.2.826.0.1.7"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    buffer = io.BytesIO()
+    pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A server that nothing makes slow down."""
+    data = tmp_path_factory.mktemp("data")
+    services = Services.open(
+        Settings(
+            data=str(data), min_free_bytes=0, requests_per_minute=MANY, max_queued=MANY,
+            max_queued_per_owner=MANY,
+        )
+    )  # fmt: skip
+    object.__setattr__(services, "logins", RateLimit(MANY))
+    return schemathesis.openapi.from_asgi(
+        "/api/v1/openapi.json", create_app(services.settings, services)
+    )
+
+
+schema = schemathesis.pytest.from_fixture("api")
+
+
+@schema.parametrize()  # type: ignore[untyped-decorator]
+@UNHURRIED
+def test_every_route_keeps_to_its_document(case: Any) -> None:
+    if case.media_type == "multipart/related":
+        boundary = 'multipart/related; type="application/dicom"; boundary=x'
+        case.headers = {**(case.headers or {}), "Content-Type": boundary}
+    case.call_and_validate()
+
+
+def test_nothing_that_was_made_up_became_a_file_name(api: Any) -> None:
+    data = Path(api.app.state.services.storage.data)
+    for path in (data / "uploads").iterdir():
+        assert len(path.name) == 32 and int(path.name, 16) >= 0
