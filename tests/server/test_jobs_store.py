@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect, select, text, update
+from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
 
 from deeppneumonia.server.database import Database
 from deeppneumonia.server.jobs import Claim, JobStore, Patience
-from deeppneumonia.server.schema import JOBS, METADATA, STEPS, VERSION, SchemaError, migrate
+from deeppneumonia.server.schema import JOBS, METADATA, VERSION, SchemaError, migrate
 from deeppneumonia.server.settings import Settings
 from deeppneumonia.server.worklist import Job, State
 
@@ -108,6 +108,30 @@ def test_whoever_lost_its_lease_cannot_answer_any_more(jobs: JobStore) -> None:
     assert jobs.finish(quick, status="diagnosed", diagnosis="healthy", result="2")
     assert stands(jobs).diagnosis == "healthy"
     assert stands(jobs).crashes == 1
+
+
+def set_clock(database: Database, by_s: float) -> None:
+    """What was written so far seems to be as much older, or newer, as the clock was set by."""
+    moments = (JOBS.c.submitted, JOBS.c.not_before, JOBS.c.lease_until, JOBS.c.started)
+    with database.write() as connection:
+        connection.execute(update(JOBS).values({moment: moment - by_s for moment in moments}))
+
+
+@pytest.mark.parametrize("days", [400, -400])
+def test_a_clock_that_jumps_neither_stops_the_queue_nor_loses_a_job(
+    days: int, jobs: JobStore, database: Database
+) -> None:
+    submit(jobs, 1)
+    broke_off = claimed(jobs, "killed")
+    submit(jobs, 2)
+    set_clock(database, days * 86400.0)
+    found = [claimed(jobs), claimed(jobs)]
+    assert {int(claim.id, 16) for claim in found} == {1, 2}
+    assert not jobs.finish(broke_off, status="refused", diagnosis=None, result="1")
+    for claim in found:
+        assert jobs.heartbeat(claim)
+        assert jobs.finish(claim, status="diagnosed", diagnosis="healthy", result="2")
+    assert [stands(jobs, number).state for number in (1, 2)] == [State.DONE] * 2
 
 
 def test_a_heartbeat_keeps_the_lease(jobs: JobStore) -> None:
@@ -222,20 +246,6 @@ def test_the_worklist_searches_filters_and_counts(jobs: JobStore) -> None:
     assert jobs.list(search="100%")[1] == 0
     assert jobs.list(limit=1, offset=1)[0][0].label == "study 2"
     assert jobs.counts("anna") == {**dict.fromkeys(State, 0), State.QUEUED: 1, State.CANCELLED: 1}
-
-
-def test_the_previous_version_of_the_database_is_brought_up_to_date(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'old.db'}")
-    with database.write() as connection:
-        STEPS[0](connection)
-        VERSION.create(connection)
-        connection.execute(VERSION.insert().values(version=1))
-    submit(JobStore(database))
-    assert migrate(database) == len(STEPS)
-    assert migrate(database) == len(STEPS)
-    with database.read() as connection:
-        assert set(METADATA.tables) <= set(inspect(connection).get_table_names())
-        assert connection.execute(select(JOBS.c.label)).scalars().all() == ["study 1"]
 
 
 def test_a_database_from_the_future_is_refused(database: Database) -> None:

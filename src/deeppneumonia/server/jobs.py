@@ -34,6 +34,8 @@ from deeppneumonia.server.database import Database
 from deeppneumonia.server.schema import JOBS
 from deeppneumonia.server.worklist import OPEN, Job, State, Worklist
 
+HOUR_S = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -51,6 +53,12 @@ class Patience:
     max_failures: int = 3
     max_crashes: int = 5
     backoff_s: float = 2.0
+
+    @property
+    def farthest_s(self) -> float:
+        """Beyond every wait and lease: what ends later was set before the clock went back."""
+        longest_wait_s = self.backoff_s * 2 ** max(self.max_failures, self.max_crashes)
+        return max(2 * self.lease_s, 2 * longest_wait_s, HOUR_S)
 
 
 class JobStore(Worklist):
@@ -117,7 +125,7 @@ class JobStore(Worklist):
         now = self.database.now
         due = (
             select(JOBS.c.id)
-            .where(JOBS.c.state == State.QUEUED, JOBS.c.not_before <= now)
+            .where(JOBS.c.state == State.QUEUED, self._is_over(JOBS.c.not_before))
             .order_by(JOBS.c.submitted, JOBS.c.id)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -128,7 +136,7 @@ class JobStore(Worklist):
             "started": func.coalesce(JOBS.c.started, now),
         }  # fmt: skip
         with self.database.write() as connection:
-            self._take_back(connection, JOBS.c.lease_until < now)
+            self._take_back(connection, self._is_over(JOBS.c.lease_until))
             row = connection.execute(
                 update(JOBS)
                 .where(JOBS.c.id == due.scalar_subquery(), JOBS.c.state == State.QUEUED)
@@ -208,13 +216,17 @@ class JobStore(Worklist):
             return connection.execute(update(JOBS).where(*conditions).values(values)).rowcount == 1
 
     def _work_is_waiting(self) -> ColumnElement[bool]:
-        now = self.database.now
         return exists().where(
             or_(
-                and_(JOBS.c.state == State.QUEUED, JOBS.c.not_before <= now),
-                and_(JOBS.c.state == State.RUNNING, JOBS.c.lease_until < now),
+                and_(JOBS.c.state == State.QUEUED, self._is_over(JOBS.c.not_before)),
+                and_(JOBS.c.state == State.RUNNING, self._is_over(JOBS.c.lease_until)),
             )
         )
+
+    def _is_over(self, moment: ColumnElement[float]) -> ColumnElement[bool]:
+        """Passed, or set by a clock that has been put back by hours since."""
+        now = self.database.now
+        return or_(moment <= now, moment > now + self.patience.farthest_s)
 
     def _take_back(self, connection: Connection, which: ColumnElement[bool]) -> int:
         times = JOBS.c.crashes + 1
