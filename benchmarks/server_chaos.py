@@ -20,7 +20,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -104,6 +103,8 @@ class Senders:
         self.waiting = [os.urandom(2000) for _ in range(jobs)]
         self.accepted: dict[str, str] = {}
         self.refusals: dict[str, int] = {}
+        self.sent, self.at_most = 0, jobs
+        """Nobody sends more for now, so that kills are spread over all that is sent."""
         self._lock = threading.Lock()
         self.threads = [threading.Thread(target=self._send) for _ in range(SENDERS)]
 
@@ -112,7 +113,12 @@ class Senders:
             with self._lock:
                 if not self.waiting:
                     return
-                study = self.waiting.pop()
+                is_early = self.sent >= self.at_most
+                study = b"" if is_early else self.waiting.pop()
+                self.sent += not is_early
+            if is_early:
+                time.sleep(0.01)
+                continue
             digest = hashlib.sha256(study).hexdigest()
             id = self._until_accepted(study)
             with self._lock:
@@ -183,9 +189,10 @@ def chaos(arguments: argparse.Namespace) -> int:
         server = Server(settings)
         try:
             senders = Senders(server.address, arguments.jobs)
+            senders.at_most = 0
             for thread in senders.threads:
                 thread.start()
-            killed = _kill(server, arguments, lambda: len(senders.accepted))
+            killed = _kill(server, arguments, senders)
             if cluster and arguments.away:
                 _take_away(cluster, arguments.away, server)
             for thread in senders.threads:
@@ -203,14 +210,12 @@ def chaos(arguments: argparse.Namespace) -> int:
     return 0 if is_good and report["slowest_ready_s"] < READY_WITHIN_S else 1
 
 
-def _kill(
-    server: Server, arguments: argparse.Namespace, accepted: Callable[[], int]
-) -> dict[str, int]:
+def _kill(server: Server, arguments: argparse.Namespace, senders: Senders) -> dict[str, int]:
     """Spread the kills over the arrival of the studies: the server and a worker in turn."""
     counts = {"server_kills": 0, "worker_kills": 0}
-    while sum(counts.values()) < arguments.kills:
-        due = arguments.jobs * 0.9 * sum(counts.values()) / arguments.kills
-        if accepted() < due:
+    while (done := sum(counts.values())) < arguments.kills:
+        senders.at_most = round(arguments.jobs * (done + 1) / (arguments.kills + 1))
+        if len(senders.accepted) < arguments.jobs * (done + 0.5) / (arguments.kills + 1):
             time.sleep(0.01)
             continue
         time.sleep(random.random() * 0.3)
@@ -219,6 +224,7 @@ def _kill(
             counts["server_kills"] += 1
         elif server.kill_worker():
             counts["worker_kills"] += 1
+    senders.at_most = arguments.jobs
     return counts
 
 
