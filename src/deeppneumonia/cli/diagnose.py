@@ -23,12 +23,23 @@ Studies = Annotated[
     list[Path],
     typer.Argument(
         help="DICOM folder, file or zip; NIfTI, MHA or NRRD file; folder of PNG/JPEG slices. "
-        "Several paths are several patients.",
+        "Several paths are several patients. With --workers or --shard: one folder of studies.",
         metavar="PATH...",
     ),
 ]
 SeriesUid = Annotated[
     str | None, typer.Option(help="Series Instance UID to use instead of the one chosen by rule.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Read a folder of studies with so many processes, a model in each."),
+]
+Part = Annotated[
+    str | None, typer.Option(metavar="I/N", help="Only part I of N of a folder of studies: 2/8.")
+]
+RayWorkers = Annotated[
+    int | None,
+    typer.Option(min=1, help="As --workers, on the Ray cluster that this machine belongs to."),
 ]
 
 
@@ -37,6 +48,9 @@ def diagnose(
     checkpoint: CheckpointName = "default",
     out: OutDir = None,
     series: SeriesUid = None,
+    workers: Workers = None,
+    shard: Part = None,
+    ray_workers: RayWorkers = None,
     device: Device = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -47,8 +61,40 @@ def diagnose(
     pictures (for DICOM input also the DICOM objects); several studies get a numbered folder each.
     A study that cannot be used is refused with its reason, and the exit code is 3.
 
+    With --workers, --shard or --ray-workers PATH is a folder of studies: --out gets one file of
+    answers, results.jsonl, and no reports. The same command goes on where a stopped one ended.
+
     Example: deeppneumonia diagnose ct_folder --out report
+
+    Example: deeppneumonia diagnose archive --workers 8 --shard 1/4 --out answers
     """
+    if workers or shard or ray_workers:
+        from deeppneumonia.cli.diagnose_archive import diagnose_archive
+
+        if len(studies) != 1 or out is None or series or (workers and ray_workers):
+            raise typer.BadParameter(
+                "A folder of studies is one PATH, needs --out, takes no --series, and is read "
+                "with --workers or with --ray-workers."
+            )
+        diagnose_archive(
+            studies[0], out, checkpoint, device,
+            workers=ray_workers or workers or 1, shard=shard, on_ray=ray_workers is not None,
+            as_json=as_json, quiet=quiet,
+        )  # fmt: skip
+        return
+    _diagnose_each(studies, checkpoint, out, series, device, as_json=as_json, quiet=quiet)
+
+
+def _diagnose_each(
+    studies: list[Path],
+    checkpoint: str,
+    out: Path | None,
+    series: str | None,
+    device: str,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     from deeppneumonia.reports import check_output, to_json
 
     if out is not None:

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class SliceBatch:
     """Slices that go through a network together."""
 
     pictures: Tensor
-    """(N, 1, side, side), uint8."""
+    """(N, 1, side, side), uint8; only some of them where the loader was given a share."""
 
     labels: Tensor
     """(N,), int64: outputs of the class set."""
@@ -85,6 +85,7 @@ class SliceLoader:
         self._slices_per_patient = slices_per_patient
         self._augment = augment
         self._epoch = 0
+        self._share: Callable[[int], slice] = slice
         self._of_patient: dict[str, list[int]] = defaultdict(list)
         for position, entry in enumerate(self.entries):
             self._of_patient[entry.patient_id].append(position)
@@ -101,6 +102,10 @@ class SliceLoader:
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next pass is for."""
         self._epoch = epoch
+
+    def set_share(self, share: Callable[[int], slice]) -> None:
+        """Make, of a batch of n, only the pictures `share(n)`; labels and groups stay whole."""
+        self._share = share
 
     def __len__(self) -> int:
         """Batches in one pass."""
@@ -143,7 +148,8 @@ class SliceLoader:
         return drawn
 
     def _batch(self, positions: Sequence[int], epoch: int) -> SliceBatch:
-        pictures = np.stack([self._picture(position, epoch) for position in positions])
+        mine = positions[self._share(len(positions))]
+        pictures = np.stack([self._picture(position, epoch) for position in mine])
         return SliceBatch(
             pictures=torch.from_numpy(pictures[:, None]),
             labels=torch.from_numpy(self.labels[list(positions)]),

@@ -13,7 +13,7 @@ class Batch(Protocol):
 
     @property
     def pictures(self) -> Tensor:
-        """(N, 1, S, S) uint8."""
+        """(N, 1, S, S) uint8; only the share of this process where `set_share` was called."""
         ...
 
     @property
@@ -29,7 +29,12 @@ class Batch(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaders:
-    """Where the batches come from; both can be gone through again and again."""
+    """Where the batches come from; both can be gone through again and again.
+
+    Where several processes train together, `set_share(share)` is called once, where a loader has
+    it: `share(n)` is the slice of a batch of n pictures that this process wants. Labels and groups
+    stay those of the whole batch. A loader without it makes all pictures in every process.
+    """
 
     train: Iterable[Batch]
     """Its `set_epoch(epoch)`, where it has one, is called before each epoch, the first being 1;

@@ -17,6 +17,7 @@ from deeppneumonia.evaluation import patient_auc
 from deeppneumonia.training.averaging import WeightAverage
 from deeppneumonia.training.batches import Batch, Trainable
 from deeppneumonia.training.config import Optimizer, Precision, TrainConfig
+from deeppneumonia.training.distributed import team
 from deeppneumonia.training.schedule import learning_rate_at
 
 
@@ -88,6 +89,8 @@ class Learner:
                 "least the last layer must be trained: freeze fewer stages."
             )
         self.device = next(iter(self.trained.values())).device
+        self.team = team()
+        self._shared = self.team.wrapped(network)
         self.class_weights = None if class_weights is None else class_weights.to(self.device)
         self.optimizer = optimizer_for(self.trained.values(), config)
         self.average = (
@@ -106,13 +109,15 @@ class Learner:
             group["lr"] = learning_rate_at(self.config, epoch)
         self.network.train(True)
         started, total, pictures = time.perf_counter(), 0.0, 0
-        for step, batch in enumerate(islice(batches, self.config.max_steps_per_epoch), 1):
-            loss = self._step(batch)
-            if not math.isfinite(loss):
-                raise TrainingError(_not_finite(f"step {step} of epoch {epoch}", loss, self.config))
-            total += loss * len(batch.labels)
-            pictures += len(batch.labels)
-            after_step()
+        with self.team.as_one(self.network):
+            for step, batch in enumerate(islice(batches, self.config.max_steps_per_epoch), 1):
+                loss = self._step(batch)
+                if not math.isfinite(loss):
+                    where = f"step {step} of epoch {epoch}"
+                    raise TrainingError(_not_finite(where, loss, self.config))
+                total += loss * len(batch.labels)
+                pictures += len(batch.labels)
+                after_step()
         if not pictures:
             raise TrainingError(
                 "The training set gave no pictures, and one at least is needed: check the split."
@@ -156,10 +161,15 @@ class Learner:
         return Validation(loss_per_picture, auc)
 
     def _loss_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(loss, logits) of a batch."""
-        pictures = batch.pictures.to(self.device, non_blocking=True)
+        """(loss, logits) of a batch, of which each process of the team looks at its share."""
+        self.team.batch = len(batch.labels)
+        share = self.team.share(len(batch.labels))
+        pictures = batch.pictures
+        if len(pictures) == len(batch.labels):  # the loader knows of no team
+            pictures = pictures[share]
+        pictures = pictures.to(self.device, non_blocking=True)
         labels = batch.labels.to(self.device, non_blocking=True)
-        output = forward(self.network, pictures, self.config)
+        output = self.team.gathered(forward(self._shared, pictures, self.config))
         return self.network.loss(output, labels, self.class_weights), output.logits
 
     def weights(self) -> Mapping[str, Tensor]:

@@ -21,6 +21,7 @@ from deeppneumonia.training.checks import (
     inverse_frequency,
 )
 from deeppneumonia.training.config import TrainConfig
+from deeppneumonia.training.distributed import team
 from deeppneumonia.training.history import EpochRecord, as_csv, as_picture, best_of, has_stalled
 from deeppneumonia.training.loop import Learner, freeze
 from deeppneumonia.training.schedule import learning_rate_at
@@ -74,6 +75,10 @@ class Trainer:
         `learning_curve.png`. A run that was killed and resumed ends with the same weights and
         history as an unbroken one: bit by bit where the device repeats itself (`deterministic`).
 
+        Started several times by torchrun, it trains in all processes together, with the result of
+        one (see `distributed`); the first writes the files, in a folder that all can read. It may
+        be resumed by another number of processes.
+
         Args:
             network: changed in place; comes back in evaluation mode with the best weights.
                 Its start weights are the caller's, seed included.
@@ -91,6 +96,8 @@ class Trainer:
             num_classes = count_classes(network, loaders.validation, config, device)
             check_validation(loaders.validation, num_classes)
             freeze(network, config)
+            if team().size > 1:
+                _set_shares(loaders)
             # torch's own type stubs do not know this argument of `to`
             cast(Any, network).to(memory_format=torch.channels_last)
             learner = Learner(network, config, _class_weights(loaders, config, num_classes))
@@ -113,6 +120,12 @@ def _set_epoch(loaders: Loaders, epoch: int) -> None:
         set_epoch(epoch)
 
 
+def _set_shares(loaders: Loaders) -> None:
+    for loader in (loaders.train, loaders.validation):
+        if set_share := getattr(loader, "set_share", None):
+            set_share(team().share)
+
+
 @dataclass(slots=True)
 class _Run:
     """One call of `fit`."""
@@ -133,10 +146,12 @@ class _Run:
         return self.out_dir / "best.safetensors"
 
     def to_the_end(self) -> TrainingResult:
-        for unfinished in self.out_dir.glob(".*.part"):  # what a killed run was about to write
-            unfinished.unlink()
+        if self.learner.team.is_first:
+            for unfinished in self.out_dir.glob(".*.part"):  # what a killed run was about to write
+                unfinished.unlink()
         if self.last.exists():
             self._resume()
+        self.learner.team.wait()  # the first must not write while another looks
         first, started = len(self.history) + 1, time.perf_counter()
         while not self._is_over():
             self._one_epoch(len(self.history) + 1)
@@ -152,7 +167,8 @@ class _Run:
         seed_epoch(self.config.seed, epoch)
         _set_epoch(self.loaders, epoch)
         title = f"epoch {epoch}/{self.config.epochs}"
-        with step_bar(title, self._steps(), is_wanted=self.progress) as after_step:
+        is_wanted = self.progress and self.learner.team.is_first
+        with step_bar(title, self._steps(), is_wanted=is_wanted) as after_step:
             outcome = self.learner.train_epoch(self.loaders.train, epoch, after_step)
             validation = self.learner.validate(self.loaders.validation, epoch)
         self.history.append(
@@ -174,12 +190,15 @@ class _Run:
 
     def _save(self) -> None:
         """Make this epoch last. The state comes first: the other files can be made from it."""
-        state = TrainingState(self.config.to_dict(), self.history, self.learner.capture())
-        save_state(state, self.last)
+        if self.learner.team.is_first:
+            state = TrainingState(self.config.to_dict(), self.history, self.learner.capture())
+            save_state(state, self.last)
         self._publish()
 
     def _publish(self) -> None:
         """Bring the files that follow from the state into line with it."""
+        if not self.learner.team.is_first:
+            return
         if best_of(self.history).epoch == len(self.history):
             save_weights(self.learner.weights(), len(self.history), self.best)
         write_whole(self.out_dir / "history.csv", as_csv(self.history))
@@ -197,6 +216,7 @@ class _Run:
             ) from error
         self.history = list(state.history)
         self._publish()
+        self.learner.team.wait()
         if epoch_of_weights(self.best) != best_of(self.history).epoch:
             raise TrainingError(
                 f"{self.best} does not hold the weights of epoch {best_of(self.history).epoch}, "
@@ -219,6 +239,7 @@ class _Run:
 
     def _result(self) -> TrainingResult:
         """Hand over the best weights, in the network and in words."""
+        self.learner.team.wait()  # until the first has written them
         network = self.learner.network
         network.load_state_dict(load_file(self.best))
         network.train(False)

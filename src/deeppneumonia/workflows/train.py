@@ -24,6 +24,7 @@ from deeppneumonia.files import write_whole
 from deeppneumonia.inference.engines import choose_device
 from deeppneumonia.models import Network, StartWeights, create_model, load_start_weights
 from deeppneumonia.training import Loaders, Precision, Trainer, TrainingResult, fit_linear_heads
+from deeppneumonia.training.distributed import joined_by_torchrun, team
 from deeppneumonia.workflows.calibration import calibrated
 from deeppneumonia.workflows.outliers import with_statistics
 from deeppneumonia.workflows.prepare import patients_by_part, read_divided
@@ -49,6 +50,7 @@ class Trained:
         return {**asdict(self), "checkpoint": str(self.checkpoint)}
 
 
+@joined_by_torchrun()
 def train_recipe(
     recipe: Recipe,
     data: Path,
@@ -59,8 +61,11 @@ def train_recipe(
     progress: Progress | None = None,
     quiet: bool = False,
     divided: Manifest | None = None,
-) -> Trained:
+) -> Trained | None:
     """Prepare, train, calibrate and save; goes on where an earlier run of the same recipe ended.
+
+    Started several times by torchrun, all processes train together, and the first one alone
+    calibrates, saves and returns something; `out` must be a folder that all of them can read.
 
     Args:
         recipe: everything that the result depends on, but for the start weights.
@@ -89,6 +94,8 @@ def train_recipe(
     result = Trainer(progress=not quiet).fit(
         network, loaders_of(recipe, cache), recipe.training, out
     )
+    if not team().is_first:
+        return None
     if recipe.fit_heads:
         uses_bf16 = recipe.training.amp is Precision.BF16
         fit_linear_heads(
