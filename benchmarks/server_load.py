@@ -107,7 +107,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
     process = subprocess.Popen(command)
     address = f"http://127.0.0.1:{arguments.port}"
     try:
-        _wait(address)
+        _wait(address, process)
         memory = Memory(process.pid)
         start_mb = memory.now_mb()
         if arguments.upload_mb:
@@ -147,14 +147,15 @@ def _config(folder: Path) -> Path:
     return file
 
 
-def _wait(address: str) -> None:
-    while True:
+def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
+    while process.poll() is None:
         try:
             if httpx.get(f"{address}/health/ready", timeout=10).status_code == 200:
                 return
         except httpx.HTTPError:
             pass
         time.sleep(0.2)
+    raise SystemExit("The server ended before it was ready.")
 
 
 def _send(address: str, study: bytes) -> str:

@@ -34,7 +34,10 @@ FILE_BODY: dict[str, Any] = {
                             "items": {"type": "string", "format": "binary"},
                             "minItems": 1,
                         },
-                        "label": {"type": "string", "maxLength": 200},
+                        "label": {
+                            "type": "string",
+                            "description": "For the worklist; 200 characters of it are kept.",
+                        },
                     },
                     "required": ["files"],
                 }

@@ -25,7 +25,7 @@ class Account(BaseModel):
     rights: list[str]
 
 
-@router.post("/login", status_code=204, responses=problems(401))
+@router.post("/login", status_code=204, responses=problems(400, 401))
 def log_in(
     credentials: Credentials, request: Request, response: Response, services: HasServices
 ) -> None:

@@ -33,9 +33,10 @@ await page.goto(address);
 await page.setInputFiles("#files", study);
 await page.locator("#uploads a").waitFor();
 seen.sent = await page.locator("#uploads li").innerText();
-await shoot("worklist");
+await looks("worklist");
 await page.locator("#uploads a").click();
 await page.locator("#progress").first().waitFor();
+await shoot("progress");
 await page.locator("#headline").waitFor(); // the page reloads itself when the answer is there
 seen.headline = await page.locator("#headline").innerText();
 seen.status = await page.locator(".status").innerText();
@@ -78,16 +79,28 @@ await page.getByRole("button", { name: "Send" }).click();
 await page.getByText("Lobar, I would say.").waitFor();
 seen.feedback = await page.locator("#feedback ul").innerText();
 
-for (const [name, width, colorScheme] of [["phone-dark", 390, "dark"], ["desk-dark", 1280, "dark"], ["phone-light", 390, "light"]]) {
-  await page.setViewportSize({ width, height: 844 });
-  await page.emulateMedia({ colorScheme });
-  await shoot(`study-${name}`);
-  seen[`overflow-${name}`] = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-}
+await looks("study");
 await page.goto(`${address}?answer=healthy&search=nothing-like-this`);
 seen.empty = await page.locator(".empty").innerText();
+await page.goto(`${address}login`);
+await looks("login");
+await page.goto(`${address}studies/${"0".repeat(32)}`);
+seen.problem = await page.locator("main p").first().innerText();
+await looks("problem");
 console.log(JSON.stringify(seen));
 await browser.close();
+
+async function looks(name) {
+  for (const [form, width, colorScheme] of [["desk-light", 1280, "light"], ["desk-dark", 1280, "dark"],
+    ["phone-light", 390, "light"], ["phone-dark", 390, "dark"]]) {
+    await page.setViewportSize({ width, height: 844 });
+    await page.emulateMedia({ colorScheme });
+    await shoot(`${name}-${form}`);
+    seen[`overflow-${name}-${form}`] = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  }
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await page.emulateMedia({ colorScheme: "light" });
+}
 
 async function shoot(name) {
   await page.evaluate(async () => {

@@ -1,5 +1,6 @@
 """From a dropped study to its report in headless Chromium: both viewers, and no policy violated."""
 
+import importlib.util
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,17 +29,23 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A whole server with its worker and the released model, as `deeppneumonia serve` starts it."""
-    data = tmp_path_factory.mktemp("data")
-    command = [sys.executable, "-m", "deeppneumonia", "serve", "--port", "0", "--data", str(data)]
+@contextmanager
+def serving(data: Path, *options: str) -> Iterator[str]:
+    """A whole server in a process of its own, as `deeppneumonia serve` starts it; its address."""
+    command = [sys.executable, "-m", "deeppneumonia", "serve", "--data", str(data), *options]
     environment = {**os.environ, "DEEPPNEUMONIA_HOME": str(data)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as server:
         assert server.stderr is not None
         found = next(filter(None, (re.search(r"http://\S+", line) for line in server.stderr)))
         yield found.group()
         server.terminate()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """With a worker and the released model."""
+    with serving(tmp_path_factory.mktemp("data"), "--port", "0") as found:
+        yield found
 
 
 def study(folder: Path) -> Path:
@@ -61,3 +69,32 @@ def test_a_dropped_study_becomes_a_report_that_can_be_looked_through(
     assert all(seen[key] <= 0 for key in seen if key.startswith("overflow"))
     if (SERVER / "static" / "niivue.js").exists():
         assert seen["planes"] == "shown"
+
+
+def test_a_person_logs_in_at_a_provider_on_another_site(tmp_path: Path) -> None:
+    """localhost and 127.0.0.1 are two sites, so that the strict cookie has to survive the way."""
+    pytest.importorskip("authlib", reason="Authlib (the extra [oidc]) is not installed")
+    file = HERE.parent / "oidc_provider.py"
+    specification = importlib.util.spec_from_file_location("oidc_provider", file)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    provider = module.Provider(host="localhost")
+    provider.user = {"sub": "4711", "preferred_username": "Anna", "groups": ["radiology"]}
+    (tmp_path / "secret").write_text(module.SECRET)
+    config = tmp_path / "server.toml"
+    config.write_text(
+        f'[server.oidc]\nissuer = "{provider.issuer}"\nclient_id = "deeppneumonia"\n'
+        f'client_secret_file = "{tmp_path}/secret"\ntitle = "the hospital"\n'
+        '[server.oidc.roles]\nradiology = "uploader"\n'
+    )
+    options = ["--port", "0", "--workers", "0", "--config", str(config)]
+    with serving(tmp_path / "data", *options) as address:
+        provider.client.redirects = {f"{address}login/oidc/callback"}
+        script = [NODE, HERE / "oidc.mjs", PLAYWRIGHT, CHROMIUM, address, tmp_path]
+        done = subprocess.run([str(part) for part in script], capture_output=True, text=True)
+    provider.close()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "violations": [], "url": address, "who": "anna", "after": f"{address}login",
+    }  # fmt: skip
