@@ -15,6 +15,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from schemathesis.checks import not_a_server_error
 
 from deeppneumonia.server.app import create_app
 from deeppneumonia.server.rate_limit import RateLimit
@@ -95,7 +96,9 @@ def _ask(operation: Any) -> None:
             if case.media_type == "multipart/related":
                 boundary = 'multipart/related; type="application/dicom"; boundary=x'
                 case.headers = {**(case.headers or {}), "Content-Type": boundary}
-            case.call_and_validate()
+            # There is no worker, which that one route is there to say.
+            silent = case.operation.path == "/health/ready"
+            case.call_and_validate(excluded_checks=[not_a_server_error] if silent else [])
 
         keeps_to_its_document()
 

@@ -12,8 +12,8 @@ SESSION_COOKIE = "deeppneumonia_session"
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
-def services_of(request: Request) -> Services:
-    """The services of the app that a request reached."""
+async def services_of(request: Request) -> Services:
+    """The services of the app that a request reached; async, as it is no work for a thread."""
     services: Services = request.app.state.services
     return services
 

@@ -21,6 +21,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 T = TypeVar("T")
 BUSY_S = 10
+CONNECTIONS = 40
+"""As many as there are threads that answer requests: one more would be opened anew each time."""
+
 AGAIN_S = 1.0
 
 
@@ -99,7 +102,7 @@ def _sqlite(url: str) -> Engine:
     file = make_url(url).database
     assert file is not None
     Path(file).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = create_engine(url, connect_args={"timeout": BUSY_S})
+    engine = create_engine(url, pool_size=CONNECTIONS, connect_args={"timeout": BUSY_S})
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: object) -> None:
@@ -123,8 +126,8 @@ def _postgresql(url: str) -> Engine:
     return create_engine(
         url,
         pool_pre_ping=True,
-        pool_size=5,
-        max_overflow=20,
+        pool_size=20,
+        max_overflow=5,
         pool_timeout=5,
         connect_args={"timeout": BUSY_S},
     )
