@@ -28,11 +28,11 @@ def pictures() -> torch.Tensor:
 @pytest.mark.parametrize(
     ("position", "box"),
     [
-        (0, [-16, -16, 32, 32]),  # stride 16, side 48, centre 8
-        (12 * 12 - 1, [160, 160, 208, 208]),
-        (144, [-32, -32, 64, 64]),  # stride 32, side 96, centre 16
-        (144 + 36, [-64, -64, 128, 128]),  # stride 64, side 192, centre 32
-        (144 + 36 + 8, [64, 64, 256, 256]),
+        (0, [-4, -4, 20, 20]),  # stride 16, side 24, centre 8
+        (12 * 12 - 1, [172, 172, 196, 196]),
+        (144, [-8, -8, 40, 40]),  # stride 32, side 48, centre 16
+        (144 + 36, [-16, -16, 80, 80]),  # stride 64, side 96, centre 32
+        (144 + 36 + 8, [112, 112, 208, 208]),
     ],
 )
 def test_squares_by_hand(position: int, box: list[float]) -> None:

@@ -10,10 +10,12 @@ import torch
 from torch import nn
 
 from deeppneumonia.errors import ConfigError, TrainingError
-from deeppneumonia.training import EpochRecord, Precision, Schedule, TrainConfig
+from deeppneumonia.models import create_model
+from deeppneumonia.training import EpochRecord, Optimizer, Precision, Schedule, TrainConfig
 from deeppneumonia.training.averaging import WeightAverage
 from deeppneumonia.training.checks import inverse_frequency
 from deeppneumonia.training.history import as_csv, as_picture, best_of, has_stalled
+from deeppneumonia.training.loop import Learner
 from deeppneumonia.training.schedule import learning_rate_at
 
 
@@ -145,3 +147,11 @@ def test_the_history_is_a_table_with_one_line_per_epoch() -> None:
 
 def test_the_learning_curve_is_a_png() -> None:
     assert as_picture([replace(record(1, 0.7), validation_loss=0.4)]).startswith(b"\x89PNG")
+
+
+def test_a_backbone_learns_at_its_share_of_the_rate_and_its_head_at_the_whole() -> None:
+    network = create_model("resnet18", 2)
+    config = TrainConfig(learning_rate=0.5, backbone_rate=0.1, optimizer=Optimizer.ADAMW)
+    learner = Learner(network, config, None)
+    sizes = {group["share"]: len(group["params"]) for group in learner.optimizer.param_groups}
+    assert sizes == {0.1: len(list(network.parameters())) - 2, 1.0: 2}

@@ -19,7 +19,7 @@ from deeppneumonia.models.feature_pyramid import POOLED_STRIDE_PX, FeaturePyrami
 from deeppneumonia.models.network import DetailOutput, NetworkOutput
 from deeppneumonia.models.proposals import DETAIL_COUNT, pick_details
 
-WIDTH = 128
+WIDTH = 112
 """Channels of the pyramid, and length of every vector read from it."""
 
 ROI_SAMPLES = 14
@@ -35,12 +35,13 @@ class DreNetFpn(DetailNetwork):
     K details with sum_i w_i = 1, so that a weight says how much of the answer came from where.
     """
 
+    input_px = 224
     ranked_pairs = DETAIL_COUNT * (DETAIL_COUNT - 1) // 2  # the sum over pairs drowned the others
 
     def __init__(self, name: str, backbone: Backbone, num_classes: int) -> None:
         super().__init__(name, backbone)
         self.pyramid = FeaturePyramid(backbone.map_channels, WIDTH)
-        self.read_picture = _reader(backbone.feature_count)
+        self.read_picture = _reader(backbone.feature_count + backbone.map_channels // 2)
         self.read_detail = _reader(4 * WIDTH)
         self.image_head = nn.Linear(WIDTH, num_classes)
         self.detail_head = nn.Linear(WIDTH, num_classes)
@@ -60,7 +61,9 @@ class DreNetFpn(DetailNetwork):
         picks = pick_details(scores.detach(), grid.overlaps, grid.small)  # (N, K)
         boxes = grid.boxes[picks]  # (N, K, 4)
         with full_precision(fine):
-            image = self.read_picture(features)  # (N, W)
+            # The fourth stage alone tells mild disease from none better than the last one does.
+            everywhere = torch.cat([self.backbone.pool(fourth), features], dim=1)
+            image = self.read_picture(everywhere)  # (N, W)
             details = self.read_detail(pool_boxes(fine.float(), boxes)).unflatten(0, picks.shape)
             parts = self.dropout(torch.cat([image[:, None], details], dim=1))  # (N, 1 + K, W)  u
             weights = self.attention(parts)  # (N, 1 + K)  w

@@ -18,8 +18,9 @@ STRIDES_PX = (16, 32, 64)
 POOLED_STRIDE_PX = STRIDES_PX[0]
 """Of the finest map, from which details are pooled."""
 
-SIDE_IN_STRIDES = 3
-"""Squares of 48, 96 and 192 px: the first two sizes are small details, the last large ones."""
+SIDE_IN_STRIDES = 1.5
+"""Squares of 24, 48 and 96 px, of a 224 px picture the same shares as the published 48, 96 and
+192 px are of 448: the first two sizes are small details, the last large ones."""
 
 
 class FeaturePyramid(nn.Module):

@@ -58,6 +58,10 @@ class TrainConfig:
     learning_rate: float = 8e-4
     """Before the schedule; more than 0."""
 
+    backbone_rate: float = 1.0
+    """The backbone's learning rate as a share of `learning_rate`: a pretrained one needs smaller
+    steps than new heads. More than 0, at most 1."""
+
     momentum: float = 0.9
     """Decay of the averaged gradient (AdamW's first beta), 0 up to but not 1."""
 
@@ -120,6 +124,7 @@ class TrainConfig:
             ("epochs", self.epochs >= 1, "1 or more"),
             ("batch_size", self.batch_size >= 1, "1 or more"),
             ("learning_rate", 0 < self.learning_rate < float("inf"), "a number above 0"),
+            ("backbone_rate", 0 < self.backbone_rate <= 1, "above 0, at most 1"),
             ("momentum", 0 <= self.momentum < 1, "0 up to but not 1"),
             ("weight_decay", 0 <= self.weight_decay < float("inf"), "0 or more"),
             ("lr_milestones", list(self.lr_milestones) == rising, "epochs in rising order"),

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -49,13 +50,27 @@ MEMORY = {
 """What an optimizer remembers of each parameter: our name for it, and torch's."""
 
 
-def optimizer_for(parameters: Iterable[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimizer that the config names."""
+def optimizer_for(network: Trainable, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimizer that the config names; its groups know their share of the learning rate."""
+    slow = pretrained_parts(network)
+    shares: dict[float, list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            shares[config.backbone_rate if name in slow else 1.0].append(parameter)
+    groups = [{"params": members, "share": share} for share, members in shares.items()]
     rate, decay = config.learning_rate, config.weight_decay
     if config.optimizer is Optimizer.ADAMW:
         betas = (config.momentum, 0.999)
-        return torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=decay)
-    return torch.optim.SGD(parameters, lr=rate, momentum=config.momentum, weight_decay=decay)
+        return torch.optim.AdamW(groups, lr=rate, betas=betas, weight_decay=decay)
+    return torch.optim.SGD(groups, lr=rate, momentum=config.momentum, weight_decay=decay)
+
+
+def pretrained_parts(network: Trainable) -> frozenset[str]:
+    """The parameters of the backbone but for its head, which is always new."""
+    backbone = getattr(network, "backbone", None)
+    head = f"{getattr(backbone, 'head_key', None)}."
+    inside = () if backbone is None else (name for name, _ in backbone.named_parameters())
+    return frozenset(f"backbone.{name}" for name in inside if not name.startswith(head))
 
 
 def as_buffer(saved: Tensor, parameter: nn.Parameter) -> Tensor:
@@ -92,7 +107,7 @@ class Learner:
         self.team = team()
         self._shared = self.team.wrapped(network)
         self.class_weights = None if class_weights is None else class_weights.to(self.device)
-        self.optimizer = optimizer_for(self.trained.values(), config)
+        self.optimizer = optimizer_for(network, config)
         self.average = (
             WeightAverage(network, config.weight_average) if config.weight_average else None
         )
@@ -106,7 +121,7 @@ class Learner:
             TrainingError: if there are none, or a loss is not finite.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(self.config, epoch)
+            group["lr"] = group["share"] * learning_rate_at(self.config, epoch)
         self.network.train(True)
         started, total, pictures = time.perf_counter(), 0.0, 0
         with self.team.as_one(self.network):
