@@ -21,7 +21,7 @@ def test_known_networks_cost_what_is_known(name: str, expected: float) -> None:
 def test_a_convolution_counted_by_hand() -> None:
     network = create_model("resnet18", 2)
     stem = network.backbone.conv1
-    network.backbone.feature_map = stem.forward  # 7 x 7 x 3 -> 64, stride 2
+    network.backbone.runner = lambda pixels, _count: (stem(pixels),)  # 7 x 7 x 3 -> 64, stride 2
     network.backbone.pool = lambda found: found.new_zeros(1, 512)
     network.backbone.fc = nn.Linear(512, 2)
     assert giga_macs(network, 64) == pytest.approx((32 * 32 * 64 * 7 * 7 * 3 + 512 * 2) / 1e9)

@@ -78,6 +78,32 @@ def grad_cam(
     return _heat(maps[0].detach().float(), gradients.float(), pictures.shape[-2:])
 
 
+def grad_cam_of_map(
+    logits_of: Callable[[Tensor], Tensor], feature_map: Tensor, targets: Tensor, size_px: int
+) -> NDArray[np.float32]:
+    """The same from a map that the network has already made: only what reads it runs again.
+
+    Args:
+        logits_of: from the map (N, K, h, w) to logits (N, C), row by row.
+        feature_map: (N, K, h, w), as the network made it.
+        targets: (N,) long, the class that each heat map speaks for.
+        size_px: S, the side of the network's picture.
+
+    Returns:
+        (N, S, S), as `grad_cam`.
+    """
+    with (
+        torch.inference_mode(mode=False),
+        torch.enable_grad(),
+        torch.autocast(feature_map.device.type, enabled=False),
+    ):
+        activations = feature_map.detach().clone().float().requires_grad_()
+        logits = logits_of(activations.clone())  # (N, C)  y; what reads it may write into it
+        score = logits.gather(1, targets[:, None]).sum()
+        (gradients,) = torch.autograd.grad(score, activations)
+    return _heat(activations.detach(), gradients, torch.Size((size_px, size_px)))
+
+
 def _heat(activations: Tensor, gradients: Tensor, size: torch.Size) -> NDArray[np.float32]:
     """Maps (N, K, h, w) and their gradients as heat (N, S, S)."""
     weights = gradients.mean(dim=(2, 3), keepdim=True)  # (N, K, 1, 1)  alpha in [1], eq. 1

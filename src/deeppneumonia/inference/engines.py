@@ -35,6 +35,9 @@ class EngineOutput:
     detail_weights: Floats | None = None
     """(n, K): each detail's share of the answer; None where the network does not tell."""
 
+    maps: tuple[torch.Tensor, ...] = ()
+    """(n, ...) each: the backbone's maps that the answer was made from; empty unless asked for."""
+
 
 class NoMemoryError(DeepPneumoniaError):
     """The machine or the GPU has not enough memory for a single picture."""
@@ -49,13 +52,19 @@ class NoMemoryError(DeepPneumoniaError):
 class Engine(Protocol):
     """Anything that can run a network."""
 
-    def run(self, pictures: NDArray[np.uint8]) -> EngineOutput:
-        """Answer for pictures (n, side, side); n may be any number, 0 included."""
+    def run(self, pictures: NDArray[np.uint8], *, keep_maps: bool = False) -> EngineOutput:
+        """Answer for pictures (n, side, side); n may be any number, 0 included.
+
+        Maps are megabytes a picture: keep them for the slices of one study, not for a cohort.
+        """
         ...
 
 
 class TorchEngine:
     """Runs a checkpoint with torch, in float32, some pictures at a time."""
+
+    name = "torch, float32"
+    """For the record of a result."""
 
     def __init__(self, checkpoint: Checkpoint, *, device: str = "auto", batch: int = 4) -> None:
         self.device = choose_device(device)
@@ -63,13 +72,13 @@ class TorchEngine:
         self.classes = len(checkpoint.metadata.classes)
         self.batch = batch
 
-    def run(self, pictures: NDArray[np.uint8]) -> EngineOutput:
+    def run(self, pictures: NDArray[np.uint8], *, keep_maps: bool = False) -> EngineOutput:
         if not len(pictures):
             return self._empty()
         parts = []
         done = 0
         while done < len(pictures):
-            part = self._as_many_as_fit(pictures[done:])
+            part = self._as_many_as_fit(pictures[done:], keep_maps)
             parts.append(part)
             done += len(part.probabilities)
         weights = [part.detail_weights for part in parts if part.detail_weights is not None]
@@ -79,9 +88,10 @@ class TorchEngine:
             boxes=np.concatenate([part.boxes for part in parts]),
             detail_probabilities=np.concatenate([part.detail_probabilities for part in parts]),
             detail_weights=np.concatenate(weights) if weights else None,
+            maps=tuple(map(torch.cat, zip(*(part.maps for part in parts), strict=True))),
         )
 
-    def _as_many_as_fit(self, pictures: NDArray[np.uint8]) -> EngineOutput:
+    def _as_many_as_fit(self, pictures: NDArray[np.uint8], keep_maps: bool) -> EngineOutput:
         """The first pictures, `batch` of them; from now on fewer where memory does not suffice.
 
         Raises:
@@ -89,7 +99,7 @@ class TorchEngine:
         """
         while True:
             try:
-                return self._run_batch(pictures[: self.batch])
+                return self._run_batch(pictures[: self.batch], keep_maps)
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -101,10 +111,12 @@ class TorchEngine:
             )
 
     @torch.inference_mode()
-    def _run_batch(self, pictures: NDArray[np.uint8]) -> EngineOutput:
+    def _run_batch(self, pictures: NDArray[np.uint8], keep_maps: bool) -> EngineOutput:
         # TF32 would round on some GPUs what every other device computes in full float32.
         with torch.backends.cudnn.flags(allow_tf32=False):
-            output = self.network(torch.from_numpy(pictures[:, None]).to(self.device))
+            seen = torch.from_numpy(pictures[:, None]).to(self.device)
+            pixels, maps = self.network.look(seen)
+            output = self.network.answer(pixels, maps)
         count = len(pictures)
         boxes = torch.zeros(count, 0, 4)
         details = torch.zeros(count, 0, self.classes)
@@ -118,6 +130,7 @@ class TorchEngine:
             boxes=_numpy(boxes),
             detail_probabilities=_numpy(details),
             detail_weights=None if weights is None else _numpy(weights),
+            maps=maps if keep_maps else (),
         )
 
     def _empty(self) -> EngineOutput:

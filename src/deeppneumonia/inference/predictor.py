@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deeppneumonia.checkpoint import CheckpointMetadata
 from deeppneumonia.domain import Box, Detail, Diagnosis, LungSlice, SlicePrediction
@@ -17,18 +16,21 @@ class Predictor:
         self.engine = engine
         self.metadata = metadata
 
-    def predict_with_features(
+    def predict(
         self, lung_slices: Sequence[LungSlice]
-    ) -> tuple[tuple[SlicePrediction, ...], NDArray[np.float32]]:
-        """One prediction per slice, in the same order, and the (n, D) features of the slices."""
-        if not lung_slices:
-            return (), np.zeros((0, 0), np.float32)
-        output = self.engine.run(np.stack([one.picture for one in lung_slices]))
+    ) -> tuple[tuple[SlicePrediction, ...], EngineOutput]:
+        """One prediction per slice, in the same order, and what the engine said, maps included.
+
+        Args:
+            lung_slices: of one study, one or more.
+        """
+        pictures = np.stack([one.picture for one in lung_slices])
+        output = self.engine.run(pictures, keep_maps=True)
         predictions = tuple(
             self._prediction(lung_slice, output, position)
             for position, lung_slice in enumerate(lung_slices)
         )
-        return predictions, output.features
+        return predictions, output
 
     def _prediction(
         self, lung_slice: LungSlice, output: EngineOutput, position: int

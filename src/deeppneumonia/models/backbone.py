@@ -5,6 +5,7 @@ load strictly.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -37,6 +38,8 @@ class Backbone(nn.Module, ABC):
         super().__init__()
         self.frozen_stages = 0
         self.is_batchnorm_frozen = False
+        self.runner: Callable[[Tensor, int], tuple[Tensor, ...]] | None = None
+        """Runs the stages in place of torch, as `last_maps` does; an inference engine sets it."""
 
     @abstractmethod
     def stages(self) -> tuple[tuple[nn.Module, ...], ...]:
@@ -58,6 +61,8 @@ class Backbone(nn.Module, ABC):
 
     def last_maps(self, pixels: Tensor, count: int) -> tuple[Tensor, ...]:
         """From normalised pixels (N, 3, S, S) to the maps of the last `count` stages, in order."""
+        if self.runner is not None:
+            return self.runner(pixels, count)
         maps = []
         for number, stage in enumerate(self.stages()):
             with torch.set_grad_enabled(torch.is_grad_enabled() and number >= self.frozen_stages):

@@ -29,11 +29,6 @@ class DetailNetwork(Network):
         self.image_map = nn.Identity()  # Grad-CAM's handle: only the whole picture's map passes
         self.dropout = nn.Dropout(0.5)
 
-    def check_side(self, pictures: Tensor) -> None:
-        """ValueError unless pictures (N, 1, S, S) have the one side that fits the anchors."""
-        if pictures.shape[-1] != self.input_px:
-            raise ValueError(f"{self.name} reads {self.input_px} px, not {pictures.shape[-1]} px")
-
     def read_details(self, x: Tensor, boxes: Tensor) -> Tensor:
         """Features (N, K, D) of boxes (N, K, 4), each enlarged to 224 px."""
         crops = crop_boxes(x, boxes, DETAIL_PX)  # (N K, 3, 224, 224)

@@ -38,11 +38,10 @@ class DreNet(DetailNetwork):
         self.detail_head = nn.Linear(features, num_classes)
         self.relation = nn.Linear((DETAIL_COUNT + 2) * features, num_classes)
 
-    def forward(self, pictures: Tensor) -> NetworkOutput:
-        """Look at pictures (N, 1, 448, 448), grey 0 to 255; no other size fits the anchors."""
-        self.check_side(pictures)
-        x = self.normalise(pictures)  # (N, 3, 448, 448)  x
-        feature_map = self.image_map(self.backbone.feature_map(x))  # (N, M, 14, 14)  F
+    def answer(self, pixels: Tensor, maps: tuple[Tensor, ...]) -> NetworkOutput:
+        """From pixels (N, 3, 448, 448) and their last map; no other size fits the anchors."""
+        x = pixels  # (N, 3, 448, 448)  x
+        feature_map = self.image_map(maps[-1])  # (N, M, 14, 14)  F
         image = self.backbone.pool(feature_map)  # (N, D)  f
         boxes, scores = self.proposals(feature_map.detach())  # (N, K, 4); (N, K)  s
         details = self.read_details(x, boxes)  # (N, K, D)  d_k

@@ -36,6 +36,7 @@ class DreNetFpn(DetailNetwork):
     """
 
     input_px = 224
+    maps_read = 2
     ranked_pairs = DETAIL_COUNT * (DETAIL_COUNT - 1) // 2  # the sum over pairs drowned the others
 
     def __init__(self, name: str, backbone: Backbone, num_classes: int) -> None:
@@ -48,9 +49,8 @@ class DreNetFpn(DetailNetwork):
         self.attention = GatedAttention(WIDTH, ATTENTION_UNITS)
         self.relation = nn.Linear(WIDTH, num_classes)
 
-    def forward(self, pictures: Tensor) -> NetworkOutput:
-        """Look at pictures (N, 1, S, S), grey 0 to 255; S a multiple of 64."""
-        maps = self.backbone.last_maps(self.normalise(pictures), count=2)
+    def answer(self, pixels: Tensor, maps: tuple[Tensor, ...]) -> NetworkOutput:  # noqa: ARG002
+        """From the maps of the last two stages alone; S is a multiple of 64."""
         return self.read(maps[0], self.image_map(maps[1]))
 
     def read(self, fourth: Tensor, last: Tensor) -> NetworkOutput:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +66,9 @@ class Network(nn.Module, ABC):
     input_px: int = 448
     """Side of the pictures that the network was designed for."""
 
+    maps_read: ClassVar[int] = 1
+    """The answer is made from so many of the backbone's last maps."""
+
     takes_any_size: bool = True
     """False where no other side than `input_px` will do."""
 
@@ -78,9 +82,29 @@ class Network(nn.Module, ABC):
         self.register_buffer("pixel_mean", torch.tensor(IMAGENET_MEAN))
         self.register_buffer("pixel_std", torch.tensor(IMAGENET_STD))
 
-    @abstractmethod
     def forward(self, pictures: Tensor) -> NetworkOutput:
-        """Look at pictures (N, 1, S, S), grey 0 to 255, as uint8 or float."""
+        """Look at pictures (N, 1, S, S), grey 0 to 255, as uint8 or float, and answer."""
+        return self.answer(*self.look(pictures))
+
+    def look(self, pictures: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The first part of a forward pass: what `answer` takes, made by the backbone.
+
+        Args:
+            pictures: (N, 1, S, S), grey 0 to 255; S is `input_px` where no other size will do.
+        """
+        if not self.takes_any_size and pictures.shape[-1] != self.input_px:
+            raise ValueError(f"{self.name} reads {self.input_px} px, not {pictures.shape[-1]} px")
+        pixels = self.normalise(pictures)
+        return pixels, self.backbone.last_maps(pixels, self.maps_read)
+
+    @abstractmethod
+    def answer(self, pixels: Tensor, maps: tuple[Tensor, ...]) -> NetworkOutput:
+        """The second part of a forward pass.
+
+        Args:
+            pixels: (N, 3, S, S), normalised.
+            maps: the last `maps_read` that the backbone made of them, in the order of its stages.
+        """
 
     @abstractmethod
     def loss(
@@ -132,10 +156,9 @@ class Network(nn.Module, ABC):
 class PlainClassifier(Network):
     """A backbone that looks at the whole picture once: the published baselines."""
 
-    def forward(self, pictures: Tensor) -> NetworkOutput:
-        """Look at pictures (N, 1, S, S), grey 0 to 255; any S that the backbone can pool."""
-        feature_map = self.backbone.feature_map(self.normalise(pictures))  # (N, M, S/32, S/32)
-        features = self.backbone.pool(feature_map)  # (N, D)
+    def answer(self, pixels: Tensor, maps: tuple[Tensor, ...]) -> NetworkOutput:  # noqa: ARG002
+        """From the last map (N, M, S/32, S/32); any S that the backbone can pool."""
+        features = self.backbone.pool(maps[-1])  # (N, D)
         with full_precision(features):
             logits = self.backbone.head(features)  # (N, C)
         return NetworkOutput(logits=logits, features=features)

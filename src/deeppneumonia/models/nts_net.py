@@ -101,11 +101,10 @@ class NtsNet(DetailNetwork):
         self.teacher = nn.Linear(features, num_classes)
         self.scrutinizer = nn.Linear((CONCATENATED + 1) * features, num_classes)
 
-    def forward(self, pictures: Tensor) -> NetworkOutput:
-        """Look at pictures (N, 1, 448, 448), grey 0 to 255; no other size fits the anchors."""
-        self.check_side(pictures)
-        x = self.normalise(pictures)  # (N, 3, 448, 448)
-        feature_map = self.image_map(self.backbone.feature_map(x))  # (N, M, 14, 14)
+    def answer(self, pixels: Tensor, maps: tuple[Tensor, ...]) -> NetworkOutput:
+        """From pixels (N, 3, 448, 448) and their last map; no other size fits the anchors."""
+        x = pixels  # (N, 3, 448, 448)
+        feature_map = self.image_map(maps[-1])  # (N, M, 14, 14)
         image = self.backbone.pool(feature_map)  # (N, D)
         boxes, scores = self.navigator(feature_map.detach())  # (N, 6, 4); (N, 6)
         details = self.read_details(x, boxes)  # (N, 6, D)

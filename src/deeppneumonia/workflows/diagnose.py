@@ -8,27 +8,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
 from deeppneumonia.checkpoint import Checkpoint
 from deeppneumonia.domain import (
-    Diagnosis,
     KeySlice,
-    LungSlice,
     ModelIdentity,
     PatientDiagnosis,
-    PictureFrame,
     QualityFlag,
-    SaliencyMap,
-    SlicePrediction,
     Status,
     Volume,
 )
 from deeppneumonia.errors import InputRefusedError
-from deeppneumonia.explanation import grad_cam
 from deeppneumonia.inference import (
     Distance,
     Predictor,
@@ -42,6 +31,8 @@ from deeppneumonia.inference import (
 )
 from deeppneumonia.preprocessing import Examination, InputReport, check_input, examine, text_flags
 from deeppneumonia.readers import prepare_to_read, read_volume
+from deeppneumonia.workflows.engines import open_engine
+from deeppneumonia.workflows.key_slices import show_key_slices
 from deeppneumonia.workflows.refusal import longest_ct_series
 from deeppneumonia.workflows.releases import open_checkpoint
 
@@ -88,24 +79,36 @@ class _Clock:
 class Diagnoser:
     """A checkpoint that reads studies; load it once, ask it often."""
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str = "auto") -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, device: str = "auto", engine: TorchEngine | None = None
+    ) -> None:
+        """With an engine that was made for this checkpoint, or with torch on a device."""
         self.checkpoint = checkpoint
+        checkpoint.network.requires_grad_(False)  # else heat maps would follow every weight
         self.metadata = checkpoint.metadata
         self.identity = ModelIdentity(checkpoint.metadata.model, checkpoint.sha256)
-        self._engine = TorchEngine(checkpoint, device=device)
+        self._engine = engine or TorchEngine(checkpoint, device=device)
         self._predictor = Predictor(self._engine, checkpoint.metadata)
         self._statistics = statistics_of(checkpoint.metadata)
 
     @classmethod
-    def load(cls, name_or_path: str | Path | None = None, *, device: str = "auto") -> "Diagnoser":
+    def load(
+        cls, name_or_path: str | Path | None = None, *, device: str = "auto", engine: str = "auto"
+    ) -> "Diagnoser":
         """The released default, another released name, or the path of a checkpoint.
+
+        Args:
+            name_or_path: the default when None.
+            device: auto, cpu, cuda or cuda:N.
+            engine: auto, torch or openvino; see `open_engine`. The answer says which it was.
 
         Raises:
             CheckpointError: if there is no such checkpoint, or it is damaged.
-            ConfigError: if the device does not exist.
+            ConfigError: if the device or the engine does not exist.
         """
         prepare_to_read()  # starts while the checkpoint is being loaded
-        return cls(open_checkpoint(name_or_path), device=device)
+        checkpoint = open_checkpoint(name_or_path)
+        return cls(checkpoint, engine=open_engine(name_or_path, checkpoint, device, engine))
 
     def diagnose(self, path: str | Path, *, series: str | None = None) -> PatientDiagnosis:
         """The answer to one study; a study that cannot be used gives status `refused`."""
@@ -137,13 +140,14 @@ class Diagnoser:
             return Reading(self._refusal((str(error),), volume.flags, {}, clock), (), volume)
         flags = (*volume.flags, *found.flags, *checks.flags, *text)
         quality = _quality(volume, found)
+        quality["engine"] = self._engine.name
         quality["trust"] = _trust(checks, None)
         reasons = _unusable(volume, flags)
         if reasons:
             return Reading(self._refusal(reasons, flags, quality, clock), (), volume)
         with clock.part("network"):
-            slices, features = self._predictor.predict_with_features(found.kept)
-        distance = None if self._statistics is None else self._statistics.distance(features)
+            slices, output = self._predictor.predict(found.kept)
+        distance = None if self._statistics is None else self._statistics.distance(output.features)
         flags = (*flags, *distance_flags(distance))
         quality["trust"] = _trust(checks, distance)
         probabilities = calibrate(mean_probabilities(slices), self.metadata.temperature)
@@ -153,7 +157,8 @@ class Diagnoser:
         leading = max(probabilities, key=lambda label: probabilities[label])
         keys = key_slices(slices, leading)
         with clock.part("explanation"):
-            shown = self._key_slices(found.kept, slices, keys, leading)
+            network = self.checkpoint.network
+            shown = show_key_slices(network, found.kept, slices, output, keys, leading)
         diagnosis = PatientDiagnosis(
             status=judgement.status,
             reasons=judgement.reasons,
@@ -188,59 +193,6 @@ class Diagnoser:
             model=self.identity,
             timing_s=clock.timing(),
         )
-
-    def _key_slices(
-        self,
-        lung_slices: Sequence[LungSlice],
-        predictions: Sequence[SlicePrediction],
-        keys: Sequence[int],
-        label: str,
-    ) -> tuple[KeySlice, ...]:
-        by_index = {
-            lung_slice.slice_index: (lung_slice, prediction)
-            for lung_slice, prediction in zip(lung_slices, predictions, strict=True)
-        }
-        chosen = [by_index[key] for key in keys]
-        shown = [lung_slice for lung_slice, _ in chosen]
-        # A map for "healthy" would show where nothing is: no map is drawn.
-        maps = [None] * len(shown) if label == Diagnosis.HEALTHY else self._heat_maps(shown, label)
-        return tuple(
-            KeySlice(
-                prediction=prediction,
-                grey=lung_slice.grey,
-                lung_mask=lung_slice.lung_mask,
-                saliency=saliency,
-            )
-            for (lung_slice, prediction), saliency in zip(chosen, maps, strict=True)
-        )
-
-    def _heat_maps(self, lung_slices: Sequence[LungSlice], label: str) -> list[SaliencyMap]:
-        network = self.checkpoint.network
-        pictures = torch.from_numpy(np.stack([one.picture for one in lung_slices])[:, None])
-        targets = torch.full((len(lung_slices),), self.metadata.classes.index(label))
-        heats = grad_cam(
-            network,
-            network.cam_layer,
-            pictures.to(self._engine.device),
-            targets.to(self._engine.device),
-        )
-        return [
-            SaliencyMap(one.slice_index, label, _on_source(heat, one.frame, one.grey.shape))
-            for one, heat in zip(lung_slices, heats, strict=True)
-        ]
-
-
-def _on_source(
-    heat: NDArray[np.float32], frame: PictureFrame, shape: tuple[int, ...]
-) -> NDArray[np.float32]:
-    """A heat map of the picture, laid onto its source slice; 0 where the picture does not reach."""
-    # Centres, not edges: pixel i of the picture is centred at (i + 0.5) * scale + offset.
-    right, down = 0.5 * frame.x_scale - 0.5, 0.5 * frame.y_scale - 0.5
-    to_source = np.array(
-        [[frame.x_scale, 0, frame.x_offset + right], [0, frame.y_scale, frame.y_offset + down]]
-    )
-    laid = cv2.warpAffine(heat, to_source, (shape[1], shape[0]), flags=cv2.INTER_LINEAR)
-    return np.asarray(laid.clip(0, 1), np.float32)
 
 
 def _unusable(volume: Volume, flags: Sequence[QualityFlag]) -> tuple[str, ...]:

@@ -53,15 +53,31 @@ def open_checkpoint(name_or_path: str | Path | None = None) -> Checkpoint:
     Raises:
         CheckpointError: if it is missing, damaged or not what was released.
     """
+    release = find_release(str(name_or_path or DEFAULT))
+    expected = None if release is None else release.sha256
+    return load_checkpoint(checkpoint_file(name_or_path), expected_sha256=expected)
+
+
+def engine_folder(name_or_path: str | Path | None = None) -> Path:
+    """Where the engine of a checkpoint lies, if one was made: beside it, under its name.
+
+    Raises:
+        CheckpointError: if the name is not known.
+    """
+    return checkpoint_file(name_or_path).with_suffix(".openvino")
+
+
+def checkpoint_file(name_or_path: str | Path | None) -> Path:
+    """The file that a name or path stands for; CheckpointError if the name is not known."""
     name = str(name_or_path or DEFAULT)
     release = find_release(name)
     if release is not None:
-        return load_checkpoint(release.path, expected_sha256=release.sha256)
+        return release.path
     imported = home_folder() / "models" / f"{name}.safetensors"
     if imported.is_file():
-        return load_checkpoint(imported)
+        return imported
     if Path(name).suffix or Path(name).exists():
-        return load_checkpoint(Path(name))
+        return Path(name)
     known = ", ".join([DEFAULT, *(release.name for release in RELEASES)])
     raise CheckpointError(
         f"There is no model named {name!r}: the names are {known}; or give the path of a "

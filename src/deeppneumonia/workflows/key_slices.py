@@ -1,0 +1,93 @@
+"""The key slices of a study as pictures, with a heat map of what spoke for the answer."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deeppneumonia.domain import (
+    Diagnosis,
+    KeySlice,
+    LungSlice,
+    PictureFrame,
+    SaliencyMap,
+    SlicePrediction,
+)
+from deeppneumonia.explanation import grad_cam_of_map
+from deeppneumonia.inference import EngineOutput
+from deeppneumonia.models import Network
+
+
+def show_key_slices(
+    network: Network,
+    lung_slices: Sequence[LungSlice],
+    predictions: Sequence[SlicePrediction],
+    output: EngineOutput,
+    keys: Sequence[int],
+    label: str,
+) -> tuple[KeySlice, ...]:
+    """The slices with the indices `keys`, in that order.
+
+    Args:
+        network: whose backbone made the maps.
+        lung_slices: all n of a study.
+        predictions: of each.
+        output: the engine's for all n, with the backbone's maps.
+        keys: slice indices.
+        label: what the heat maps speak for.
+    """
+    rows = [[one.slice_index for one in lung_slices].index(key) for key in keys]
+    shown = [lung_slices[row] for row in rows]
+    # A map for "healthy" would show where nothing is: no map is drawn.
+    heats: Sequence[SaliencyMap | None] = (
+        [None] * len(rows)
+        if label == Diagnosis.HEALTHY
+        else _heat_maps(network, shown, [kept[rows] for kept in output.maps], predictions, label)
+    )
+    return tuple(
+        KeySlice(
+            prediction=predictions[row],
+            grey=lung_slices[row].grey,
+            lung_mask=lung_slices[row].lung_mask,
+            saliency=heat,
+        )
+        for row, heat in zip(rows, heats, strict=True)
+    )
+
+
+def _heat_maps(
+    network: Network,
+    shown: Sequence[LungSlice],
+    maps: Sequence[torch.Tensor],
+    predictions: Sequence[SlicePrediction],
+    label: str,
+) -> list[SaliencyMap]:
+    """Grad-CAM from the maps that the answer was made from: the backbone does not run again."""
+    pictures = torch.from_numpy(np.stack([one.picture for one in shown])[:, None])
+    pixels = network.normalise(pictures.to(maps[-1].device))
+    target = list(predictions[0].probabilities).index(label)
+    heats = grad_cam_of_map(
+        lambda last: network.answer(pixels, (*maps[:-1], last)).logits,
+        maps[-1],
+        torch.full((len(shown),), target, device=pixels.device),
+        pictures.shape[-1],
+    )
+    return [
+        SaliencyMap(one.slice_index, label, _on_source(heat, one.frame, one.grey.shape))
+        for one, heat in zip(shown, heats, strict=True)
+    ]
+
+
+def _on_source(
+    heat: NDArray[np.float32], frame: PictureFrame, shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """A heat map of the picture, laid onto its source slice; 0 where the picture does not reach."""
+    # Centres, not edges: pixel i of the picture is centred at (i + 0.5) * scale + offset.
+    right, down = 0.5 * frame.x_scale - 0.5, 0.5 * frame.y_scale - 0.5
+    to_source = np.array(
+        [[frame.x_scale, 0, frame.x_offset + right], [0, frame.y_scale, frame.y_offset + down]]
+    )
+    laid = cv2.warpAffine(heat, to_source, (shape[1], shape[0]), flags=cv2.INTER_LINEAR)
+    return np.asarray(laid.clip(0, 1), np.float32)
