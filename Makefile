@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo serve viewer tables test check lint fuzz clean
+.PHONY: help setup demo serve viewer tables test check lint fuzz clean bench bench-check
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,18 @@ check: setup  ## formatting, lint, types
 
 test: check  ## every check and every test
 	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+$(VENV)/.bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
+	touch $@
+
+SPEED := benchmarks/results/one_study.json
+BENCH := $(BIN)/python benchmarks/one_study.py --rounds 3
+bench: $(VENV)/.bench  ## seconds for one study, beside other ways of doing the same
+	$(BENCH)
+
+bench-check: $(VENV)/.bench  ## the same, failing when a ratio is a fifth worse than the stored one
+	$(BENCH) --check $(SPEED)
 
 FUZZ_S ?= 60
 fuzz: setup  ## look for files that break the readers, for FUZZ_S seconds; a finding becomes a test

@@ -41,6 +41,12 @@ RayWorkers = Annotated[
     int | None,
     typer.Option(min=1, help="As --workers, on the Ray cluster that this machine belongs to."),
 ]
+EngineName = Annotated[
+    str,
+    typer.Option(
+        help="auto, torch or openvino; auto takes the checkpoint's own engine where it has one."
+    ),
+]
 
 
 def diagnose(
@@ -52,6 +58,7 @@ def diagnose(
     shard: Part = None,
     ray_workers: RayWorkers = None,
     device: Device = "auto",
+    engine: EngineName = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -71,10 +78,11 @@ def diagnose(
     if workers or shard or ray_workers:
         from deeppneumonia.cli.diagnose_archive import diagnose_archive
 
-        if len(studies) != 1 or out is None or series or (workers and ray_workers):
+        alone = series or engine != "auto" or (workers and ray_workers)
+        if len(studies) != 1 or out is None or alone:
             raise typer.BadParameter(
-                "A folder of studies is one PATH, needs --out, takes no --series, and is read "
-                "with --workers or with --ray-workers."
+                "A folder of studies is one PATH, needs --out, takes no --series and no --engine, "
+                "and is read with --workers or with --ray-workers."
             )
         diagnose_archive(
             studies[0], out, checkpoint, device,
@@ -82,7 +90,7 @@ def diagnose(
             as_json=as_json, quiet=quiet,
         )  # fmt: skip
         return
-    _diagnose_each(studies, checkpoint, out, series, device, as_json=as_json, quiet=quiet)
+    _diagnose_each(studies, checkpoint, out, series, device, engine, as_json=as_json, quiet=quiet)
 
 
 def _diagnose_each(
@@ -91,6 +99,7 @@ def _diagnose_each(
     out: Path | None,
     series: str | None,
     device: str,
+    engine: str,
     *,
     as_json: bool,
     quiet: bool,
@@ -101,7 +110,7 @@ def _diagnose_each(
         check_output(out)  # before what takes time
     from deeppneumonia.workflows.diagnose import Diagnoser  # loads torch: only when needed
 
-    diagnoser = Diagnoser.load(checkpoint, device=device)
+    diagnoser = Diagnoser.load(checkpoint, device=device, engine=engine)
     results = []
     for number, study in enumerate(studies, start=1):
         remark(f"[{number}/{len(studies)}] {study}", quiet=quiet or len(studies) == 1)
