@@ -34,12 +34,7 @@ from deeppneumonia.readers.messages import (
     volume_heard,
     words_heard,
 )
-from deeppneumonia.readers.process import (
-    ChildProcess,
-    RetiredChildError,
-    can_isolate,
-    start_template,
-)
+from deeppneumonia.readers.process import ChildProcess, can_isolate, start_template
 
 
 def read_study(path: Path) -> Study:
@@ -227,7 +222,7 @@ class ChildSlices:
         child = _children.of(self) or self._opened_again()
         try:
             head, body = _ask(child, {"do": "slice", "index": index}, self.order.cpu_s)
-        except RetiredChildError:  # meanwhile, by another thread
+        except ConnectionAbortedError:  # retired by another thread since
             return self.read(index)
         rows, columns = self.shape[1:]
         kind = str(head.get("type"))

@@ -57,10 +57,6 @@ def can_isolate() -> bool:
     return hasattr(os, "memfd_create") and hasattr(os, "pidfd_open")
 
 
-class RetiredChildError(Exception):
-    """This child has been ended to make room for another; the question is for a new one."""
-
-
 class _Template:
     """The process that forks children; ends when its control socket does."""
 
@@ -155,12 +151,12 @@ class ChildProcess:
 
         Raises:
             StudyError: the child broke a limit or crashed, and is gone.
-            RetiredChildError: it had been ended before it could be asked.
+            ConnectionAbortedError: it had been retired before it could be asked.
         """
         wall_s = current_limits().wall_s(cpu_s)
         with self._lock:
             if not self._open:
-                raise RetiredChildError
+                raise ConnectionAbortedError
             try:
                 with suppress(BrokenPipeError):  # it has ended; how, is still to be heard
                     self._connection.send(pack(request))
