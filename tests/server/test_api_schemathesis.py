@@ -6,6 +6,7 @@ allows.
 """
 
 import io
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pydicom
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from deeppneumonia.server.app import create_app
 from deeppneumonia.server.rate_limit import RateLimit
@@ -69,6 +72,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Any:
     )
 
 
+@pytest.mark.slow
 def test_every_route_keeps_to_its_document(api: Any) -> None:
     """In one test, as Schemathesis' own parametrization does not know this pytest."""
     wrong, asked = {}, []
@@ -96,11 +100,17 @@ def _ask(operation: Any) -> None:
             if case.media_type == "multipart/related":
                 boundary = 'multipart/related; type="application/dicom"; boundary=x'
                 case.headers = {**(case.headers or {}), "Content-Type": boundary}
-            # There is no worker, which that one route is there to say.
-            silent = case.operation.path == "/health/ready"
-            case.call_and_validate(excluded_checks=[not_a_server_error] if silent else [])
+            excused = []
+            if case.operation.path == "/health/ready":  # is there to say that there is no worker
+                excused.append(not_a_server_error)
+            if case.media_type == "multipart/form-data":
+                # Empty files among whole ones are passed over, which no schema can say.
+                excused.append(negative_data_rejection)
+            case.call_and_validate(excluded_checks=excused)
 
-        keeps_to_its_document()
+        # A route without parameters has nothing that could be wrong.
+        with nullcontext() if mode is both[0] else suppress(Unsatisfiable):
+            keeps_to_its_document()
 
 
 def test_nothing_that_was_made_up_became_a_file_name(api: Any) -> None:

@@ -21,6 +21,7 @@ from deeppneumonia.server.worklist import Job, State
 router = APIRouter(prefix="/api/v1", tags=["studies"], responses=problems(401, 429, 503))
 
 StudyId = Annotated[str, Path(pattern=f"^{ID_PATTERN}$", description="As the upload returned it.")]
+FILE: dict[str, Any] = {"type": "string", "format": "binary", "minLength": 1}
 FILE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -32,7 +33,7 @@ FILE_BODY: dict[str, Any] = {
                     "properties": {
                         "files": {
                             "type": "array",
-                            "items": {"type": "string", "format": "binary"},
+                            "items": FILE,
                             "minItems": 1,
                         },
                         "label": {
@@ -43,10 +44,10 @@ FILE_BODY: dict[str, Any] = {
                     "required": ["files"],
                 }
             },
-            "application/zip": {"schema": {"type": "string", "format": "binary"}},
-            "application/dicom": {"schema": {"type": "string", "format": "binary"}},
-            "application/gzip": {"schema": {"type": "string", "format": "binary"}},
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "application/zip": {"schema": FILE},
+            "application/dicom": {"schema": FILE},
+            "application/gzip": {"schema": FILE},
+            "application/octet-stream": {"schema": FILE},
         },
     }
 }
