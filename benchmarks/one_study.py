@@ -37,6 +37,10 @@ from deeppneumonia.workflows.diagnose import Diagnoser
 from deeppneumonia.workflows.releases import checkpoint_file, open_checkpoint
 
 SLICES = 300
+OURS = "OpenVINO f32"
+"""The fastest engine whose answers stay those of torch, so the one that counts; the others are
+shown for what they would save."""
+
 ALLOWED_LOSS = 0.2
 Work = Callable[[], Mapping[str, float] | None]
 
@@ -180,13 +184,13 @@ def take_turns(contestants: Mapping[str, Work], rounds: int) -> dict[str, dict[s
 
 
 def _ratios(found: Mapping[str, Mapping[str, float]], slices: int) -> dict[str, float]:
-    """How many times longer others take than the fastest engine, on the compressed study."""
-    ours = found["ours, OpenVINO int8, JPEG Lossless"]
+    """How many times longer others take than the accepted engine, on the compressed study."""
+    ours = found[f"ours, {OURS}, JPEG Lossless"]
     whole = ours["wall"]
     times = {
         "ours, torch": ("ours, torch, JPEG Lossless", whole),
-        "ours, OpenVINO f32": ("ours, OpenVINO f32, JPEG Lossless", whole),
-        "ours, OpenVINO bf16": ("ours, OpenVINO bf16, JPEG Lossless", whole),
+        "ours, OpenVINO bf16 (refused)": ("ours, OpenVINO bf16, JPEG Lossless", whole),
+        "ours, OpenVINO int8 (refused)": ("ours, OpenVINO int8, JPEG Lossless", whole),
         "plain pipeline, same network": ("plain pipeline, same network", whole),
         "plain pipeline, published eight passes": (
             "plain pipeline, published eight passes",
@@ -218,7 +222,7 @@ def _print(found: Mapping[str, Mapping[str, float]], ratios: Mapping[str, float]
     for name, seconds in found.items():
         cells = (f"{seconds[part]:.3f}" if part in seconds else "" for part in parts)
         print(f"| {name} | " + " | ".join(cells) + " |")
-    print("\n| times longer than ours, OpenVINO int8 | |\n|---|---|")
+    print("\n| times longer than ours by OpenVINO in float32 | |\n|---|---|")
     for name, ratio in ratios.items():
         print(f"| {name} | {ratio:.1f} |")
 

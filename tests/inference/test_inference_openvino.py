@@ -76,7 +76,10 @@ def test_a_picture_gets_the_same_answer_alone_and_among_others(tmp_path: Path) -
     engine = exported(untrained("resnet18"), tmp_path / "engine", Precision.FLOAT32)
     seen = pictures(5)
     alone = np.concatenate([engine.run(one[None]).probabilities for one in seen])
-    assert np.array_equal(engine.run(seen).probabilities, alone)
+    # The backbone's maps are the same to the last bit; torch's heads round by the batch.
+    assert np.abs(engine.run(seen).probabilities - alone).max() < 1e-6
+    both, one = (engine.run(part, keep_maps=True).maps[-1] for part in (seen, seen[:1]))
+    assert torch.equal(both[:1], one)
 
 
 def test_no_pictures_have_no_answers(tmp_path: Path) -> None:

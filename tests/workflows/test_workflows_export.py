@@ -1,0 +1,112 @@
+"""An engine is made of a checkpoint, judged on patients, found again, and named in the answer."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from deeppneumonia.checkpoint import load_checkpoint
+from deeppneumonia.cli import app
+from deeppneumonia.datasets import SliceEntry
+from deeppneumonia.datasets.cache import SliceStatus
+from deeppneumonia.errors import ConfigError
+from deeppneumonia.inference import EngineOutput
+from deeppneumonia.workflows.diagnose import Diagnoser
+from deeppneumonia.workflows.export import how_far
+
+pytest.importorskip("openvino")
+
+
+@pytest.fixture(scope="module")
+def with_engine(
+    checkpoint: Path, cohort: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, object]]:
+    """A copy of the checkpoint beside which an engine was written, and what was said of it."""
+    own = tmp_path_factory.mktemp("own") / "own.safetensors"
+    shutil.copyfile(checkpoint, own)
+    words = f"export -c {own} -m {cohort / 'manifest.csv'} --precision f32 --json --quiet"
+    shown = CliRunner().invoke(app, words.split())
+    assert shown.exit_code == 0, shown.output
+    return own, json.loads(shown.stdout)
+
+
+def test_the_judgement_is_kept_beside_the_graph(
+    with_engine: tuple[Path, dict[str, object]],
+) -> None:
+    own, said = with_engine
+    facts = json.loads((own.with_suffix(".openvino") / "engine.json").read_text())
+    assert facts["moved"] == said["tried"]["f32"]  # type: ignore[index]
+    assert facts["moved"]["patients"] == 9  # twelve, of whom every fourth gives ranges
+    assert facts["moved"]["score"] < 1e-5
+    assert facts["checkpoint_sha256"] == load_checkpoint(own).sha256
+
+
+def test_diagnose_takes_the_engine_by_itself_and_gives_the_same_answer(
+    with_engine: tuple[Path, dict[str, object]], dicom_study: Path
+) -> None:
+    own, _ = with_engine
+    fast, slow = (Diagnoser.load(own, device="cpu", engine=each) for each in ("auto", "torch"))
+    one, other = fast.read(dicom_study), slow.read(dicom_study)
+    assert one.diagnosis.quality["engine"] == "OpenVINO, f32"
+    assert other.diagnosis.quality["engine"] == "torch, float32"
+    assert one.diagnosis.probabilities == pytest.approx(other.diagnosis.probabilities, abs=1e-5)
+    for mine, theirs in zip(one.key_slices, other.key_slices, strict=True):
+        assert mine.prediction.slice_index == theirs.prediction.slice_index
+        if mine.saliency is not None and theirs.saliency is not None:
+            assert np.allclose(mine.saliency.heat, theirs.saliency.heat, atol=1e-3)
+
+
+def test_an_engine_that_was_not_made_cannot_be_asked_for(checkpoint: Path) -> None:
+    with pytest.raises(ConfigError, match="deeppneumonia export"):
+        Diagnoser.load(checkpoint, device="cpu", engine="openvino")
+    with pytest.raises(ConfigError, match="auto, torch, openvino"):
+        Diagnoser.load(checkpoint, engine="abacus")
+
+
+ENTRIES = [
+    SliceEntry(
+        line=number, patient_id=f"p{number}", label=label, site="", split="", slice_index=0,
+        array_row=number, status=SliceStatus.KEPT, reason="",
+    )
+    for number, label in enumerate(["covid", "bacterial", "healthy", "covid"])
+]  # fmt: skip
+
+
+def said(rows: list[list[float]]) -> EngineOutput:
+    return EngineOutput(
+        probabilities=np.array(rows, np.float32),
+        features=np.zeros((4, 1), np.float32),
+        boxes=np.zeros((4, 0, 4), np.float32),
+        detail_probabilities=np.zeros((4, 0, 3), np.float32),
+    )
+
+
+def test_how_far_answers_moved_is_counted_by_hand(checkpoint: Path) -> None:
+    rows = [[0.6, 0.2, 0.2], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7], [0.5, 0.3, 0.2]]
+    loaded = load_checkpoint(checkpoint)
+    still = how_far(said(rows), said(rows), ENTRIES, loaded)
+    assert (still.score, still.auc, still.auc_torch) == (0, 0, 1) and still.is_accepted
+    near = how_far(said([[0.605, 0.195, 0.2], *rows[1:]]), said(rows), ENTRIES, loaded)
+    assert near.score == pytest.approx(0.005, abs=1e-6) and near.is_accepted
+    assert near.score_mean == pytest.approx(0.01 / 12, abs=1e-6)
+    far = how_far(said([[0.62, 0.18, 0.2], *rows[1:]]), said(rows), ENTRIES, loaded)
+    assert far.score == pytest.approx(0.02, abs=1e-6) and not far.is_accepted
+    assert not replace(still, auc=-0.002).is_accepted
+
+
+def test_onnx_is_the_whole_network(checkpoint: Path, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    file = tmp_path / "network.onnx"
+    shown = CliRunner().invoke(app, ["export", "-c", str(checkpoint), "--onnx", str(file)])
+    assert shown.exit_code == 0, shown.output
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 128, 128), np.uint8)
+    probabilities, features = session.run(None, {"pictures": pictures[:, None]})
+    truth = Diagnoser.load(checkpoint, device="cpu", engine="torch")._engine.run(pictures)
+    assert np.abs(probabilities - truth.probabilities).max() < 1e-5
+    assert features.shape == truth.features.shape
