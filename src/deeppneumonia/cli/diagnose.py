@@ -78,14 +78,13 @@ def diagnose(
     if workers or shard or ray_workers:
         from deeppneumonia.cli.diagnose_archive import diagnose_archive
 
-        alone = series or engine != "auto" or (workers and ray_workers)
-        if len(studies) != 1 or out is None or alone:
+        if len(studies) != 1 or out is None or series or (workers and ray_workers):
             raise typer.BadParameter(
-                "A folder of studies is one PATH, needs --out, takes no --series and no --engine, "
-                "and is read with --workers or with --ray-workers."
+                "A folder of studies is one PATH, needs --out, takes no --series, and is read "
+                "with --workers or with --ray-workers."
             )
         diagnose_archive(
-            studies[0], out, checkpoint, device,
+            studies[0], out, checkpoint, device, engine,
             workers=ray_workers or workers or 1, shard=shard, on_ray=ray_workers is not None,
             as_json=as_json, quiet=quiet,
         )  # fmt: skip

@@ -14,6 +14,7 @@ def diagnose_archive(
     out: Path,
     checkpoint: str,
     device: str,
+    engine: str,
     *,
     workers: int,
     shard: str | None,
@@ -32,7 +33,7 @@ def diagnose_archive(
     threads = 1 if on_ray else max(1, cores // workers)
     with progress_bar("diagnosing studies", quiet=quiet) as progress:
         outcome = archive.diagnose_archive(
-            folder, out, ModelChoice(checkpoint, device, threads),
+            folder, out, ModelChoice(checkpoint, device, engine, threads),
             model_sha256=model_sha256, workers=workers, shard=part, on_ray=on_ray,
             progress=progress,
         )  # fmt: skip

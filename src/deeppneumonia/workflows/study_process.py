@@ -32,6 +32,7 @@ class ModelChoice:
     """A released name, or a path that leads to the same file wherever the process runs."""
 
     device: str = "auto"
+    engine: str = "auto"
     threads: int = 1
     """Threads of one process; several processes share the cores."""
 
@@ -130,7 +131,7 @@ def serve(questions: IO[str], answers: IO[str]) -> None:
     choice = ModelChoice(**json.loads(questions.readline()))
     torch.set_num_threads(choice.threads)
     cv2.setNumThreads(choice.threads)
-    diagnoser = Diagnoser.load(choice.checkpoint, device=choice.device)
+    diagnoser = Diagnoser.load(choice.checkpoint, device=choice.device, engine=choice.engine)
     answers.write(READY)
     answers.flush()
     for line in questions:

@@ -97,14 +97,7 @@ def train_recipe(
     if not team().is_first:
         return None
     if recipe.fit_heads:
-        uses_bf16 = recipe.training.amp is Precision.BF16
-        fit_linear_heads(
-            network,
-            _in_order(recipe, cache),
-            num_classes=len(recipe.classes),
-            site_of={entry.patient_id: entry.site for entry in cache.index},
-            bf16=uses_bf16,
-        )
+        _fit_heads(network, recipe, cache)
     path = out / "checkpoint.safetensors"
     plain = CheckpointMetadata(
         model=recipe.model, classes=recipe.classes, preprocessing=recipe.preprocessing
@@ -187,9 +180,9 @@ def loaders_of(recipe: Recipe, cache: SliceCache) -> Loaders:
     return Loaders(train, loader("validation", is_training=False), train.class_counts)
 
 
-def _in_order(recipe: Recipe, cache: SliceCache) -> SliceLoader:
-    """Every training slice once, as it is."""
-    return SliceLoader(
+def _fit_heads(network: Network, recipe: Recipe, cache: SliceCache) -> None:
+    """Fit every linear head to its optimum, on every training slice once, as it is."""
+    in_order = SliceLoader(
         cache,
         cache.entries_of("train"),
         recipe.classes,
@@ -197,6 +190,13 @@ def _in_order(recipe: Recipe, cache: SliceCache) -> SliceLoader:
         seed=recipe.training.seed,
         augment=None,
         input_px=recipe.preprocessing.picture_px,
+    )
+    fit_linear_heads(
+        network,
+        in_order,
+        num_classes=len(recipe.classes),
+        site_of={entry.patient_id: entry.site for entry in cache.index},
+        bf16=recipe.training.amp is Precision.BF16,
     )
 
 
