@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from deeppneumonia.domain import Unit, Volume, volume_of
 from deeppneumonia.phantoms import Phantom, PhantomConfig, make_phantom
 from deeppneumonia.phantoms.other_bodies import Region, make_other_body
-from deeppneumonia.phantoms.other_pictures import mr_like, windowed
+from deeppneumonia.phantoms.other_pictures import inverted, mr_like, windowed
 from deeppneumonia.preprocessing import InputReport, check_input, examine
 
 SHAPE = (9, 128, 128)
@@ -56,10 +56,23 @@ def test_an_mr_is_refused_by_how_tissue_looks(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_pictures_upside_down_leave_the_answer_open(seed: int) -> None:
+def test_pictures_that_are_turned_or_mirrored_leave_the_answer_open(seed: int) -> None:
     grey = windowed(phantom(seed), -600, 1500)
     assert "upside_down" in codes(pictures(grey[:, ::-1]))
-    assert "upside_down" not in codes(pictures(grey[:, :, ::-1]))
+    assert "heart_on_the_right" in codes(pictures(grey[:, :, ::-1]))
+    assert {"upside_down", "heart_on_the_right"} <= codes(pictures(grey[:, ::-1, ::-1]))
+
+
+def test_where_the_file_says_which_side_is_which_a_heart_on_the_right_is_only_told() -> None:
+    mirrored = phantom(0).volume.array[:, :, ::-1]
+    located = report_of(volume_of(np.ascontiguousarray(mirrored), Unit.HU, (33.3, 2.81, 2.81)))
+    (flag,) = [flag for flag in located.flags if flag.code == "heart_on_the_right"]
+    assert not flag.leaves_open and not flag.blocks
+
+
+def test_a_negative_on_white_is_refused() -> None:
+    flags = pictures(inverted(phantom(0))).flags
+    assert any(flag.blocks and flag.code == "not_a_chest" for flag in flags)
 
 
 @pytest.mark.parametrize("region", list(Region))

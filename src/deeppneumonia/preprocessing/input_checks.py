@@ -19,8 +19,8 @@ from deeppneumonia.preprocessing.morphology import (
     convex_hull,
     dilate_disk,
     disk,
-    open_disk,
 )
+from deeppneumonia.preprocessing.stance import stance
 from deeppneumonia.preprocessing.view import View, look
 
 MAX_TISSUE_SPREAD = 0.6
@@ -47,13 +47,8 @@ of the spine, more than the second share above it is contrast medium."""
 LUNGS_MM = (150.0, 420.0)
 """Plausible width of both lungs together, in the widest slice of an adult."""
 
-MIRRORED = -0.03
-"""Below this, on average, the heart lies on the patient's right; see `_leaning`. Of 21 chests the
-least was -0.02; mirrored, 12 of them lie below. Where it sees nothing no harm is done: the networks
-are trained on mirrored pictures too, and no side is named where the geometry is not known."""
-
-SPINE_IN_FRONT = -0.05
-"""Below this, on average, the spine lies in front of the lungs' middle; see `_spine_behind`."""
+WHITEST, JPEG_NOISE = 98.0, 3
+"""A corner this near to the percentile of its slice is as bright as bone: air is white here."""
 
 Found = tuple[QualityFlag, ...]
 
@@ -75,16 +70,16 @@ class _Chest:
     tissue_spread: float
     between: float
     lung_of_body: float
-    leaning: float
-    spine_behind: float | None
+    white_corners: bool
     enhanced: float | None
 
 
 def check_input(volume: Volume, examination: Examination) -> InputReport:
     """Judge whether an examined volume is a chest CT that a network may be asked about.
 
-    Flags that block: other than a chest, other than CT in a lung window. Flags that leave the
-    answer open: contrast medium, implausible size, mirrored pictures, one lung in most slices.
+    Flags that block: other than a chest, other than CT in a lung window, a negative. Flags that
+    leave the answer open: contrast medium, implausible size, mirrored pictures, pictures upside
+    down, one lung in most slices.
 
     Args:
         volume: what was read.
@@ -98,10 +93,12 @@ def check_input(volume: Volume, examination: Examination) -> InputReport:
     if volume.has_geometry:
         checked.append("size and spacing")
         flags += _size(volume, kept)
-    chests = [] if volume.lung_masked else _chests(volume, kept)
+    checked.append("orientation")
+    flags += _orientation(volume, kept)
+    chests = [] if volume.lung_masked else _chests(volume, examination)
     if chests:
-        checked += ["modality and window", "orientation"]
-        flags += [*_modality(chests), *_side(volume, chests), *_upright(chests)]
+        checked.append("modality and window")
+        flags += _modality(chests)
     enhanced = [chest.enhanced for chest in chests if chest.enhanced is not None]
     if enhanced:
         checked.append("contrast medium")
@@ -109,14 +106,14 @@ def check_input(volume: Volume, examination: Examination) -> InputReport:
     return InputReport(tuple(checked), tuple(flags))
 
 
-def _chests(volume: Volume, kept: Sequence[LungSlice]) -> list[_Chest]:
-    found = [_around(volume, lung_slice) for lung_slice in kept]
+def _chests(volume: Volume, examination: Examination) -> list[_Chest]:
+    pairs = zip(examination.kept, examination.reduced, strict=True)
+    found = [_around(volume.unit, lung_slice, pixels) for lung_slice, pixels in pairs]
     return [chest for chest in found if chest is not None]
 
 
-def _around(volume: Volume, lung_slice: LungSlice) -> _Chest | None:
-    pixels = volume.slice(lung_slice.slice_index)
-    view = look(pixels, volume.unit)
+def _around(unit: Unit, lung_slice: LungSlice, pixels: NDArray[np.float32]) -> _Chest | None:
+    view = look(pixels, unit)
     if view is None:
         return None
     size = view.grey.shape[::-1]
@@ -125,51 +122,28 @@ def _around(volume: Volume, lung_slice: LungSlice) -> _Chest | None:
     tissue = cv2.erode(view.body & (1 - dilate_disk(lung, 3)), disk(2)) > 0
     if not lung.any() or not tissue.any():
         return None
-    grey = view.grey[tissue]
-    low, middle, high = np.percentile(grey, (10, 50, 90))
+    low, middle, high = np.percentile(view.grey[tissue], (10, 50, 90))
     depth = max(float(middle) - float(np.median(view.grey[lung > 0])), 1.0)
     between = convex_hull(lung) & (1 - dilate_disk(lung, 1))
     return _Chest(
         tissue_spread=float(high - low) / depth,
         between=float(between.sum() / lung.sum()),
         lung_of_body=float(lung.sum() / (view.body | lung).sum()),
-        leaning=_leaning(lung, between, view.center[0], view.width),
-        spine_behind=_spine_behind(view, lung, float(middle) + 0.1 * depth),
-        enhanced=_enhanced(pixels, lung, between) if volume.unit is Unit.HU else None,
+        white_corners=_has_white_corners(view),
+        enhanced=_enhanced(pixels, lung, between) if unit is Unit.HU else None,
     )
 
 
-def _leaning(lung: Mask, between: Mask, middle: float, width: float) -> float:
-    """How far the heart lies on the picture's right: its offset, and the smaller lung beside it."""
-    front = between.copy()
-    front[int(np.median(np.nonzero(lung)[0])) :] = 0
-    columns = np.nonzero(front)[1]
-    if columns.size == 0:
-        return 0.0
-    larger_left = float(lung[:, : int(middle)].sum() / lung.sum()) - 0.5
-    return float((columns.mean() - middle) / width + larger_left)
+def _has_white_corners(view: View) -> bool:
+    """Whether all four corners are as bright as the brightest: around a patient it is dark."""
+    side = max(min(view.grey.shape) // 32, 1)
+    ends = (slice(None, side), slice(-side, None))
+    darkest = min(float(np.median(view.grey[rows, columns])) for rows in ends for columns in ends)
+    return darkest >= float(np.percentile(view.grey, WHITEST)) - JPEG_NOISE
 
 
-def _spine_behind(view: View, lung: Mask, bone_above: float) -> float | None:
-    """How far behind the middle of the lungs compact bone lies at the midline, in lung heights.
-
-    None where the window shows bone and soft tissue alike.
-    """
-    bone = ((view.grey > bone_above) & (view.body > 0)).astype(np.uint8)
-    reach = 0.13 * view.width
-    bone[:, : max(int(view.center[0] - reach), 0)] = 0
-    bone[:, int(view.center[0] + reach) :] = 0
-    rows = np.nonzero(open_disk(bone, 2))[0]
-    lung_rows = np.nonzero(lung)[0]
-    if rows.size < 30:
-        return None
-    return float((rows.mean() - lung_rows.mean()) / max(np.ptp(lung_rows), 1))
-
-
-def _enhanced(pixels: NDArray[np.number], lung: Mask, between: Mask) -> float | None:
+def _enhanced(hu: NDArray[np.float32], lung: Mask, between: Mask) -> float | None:
     """Share of the tissue between the lungs, in front of the spine, that holds contrast medium."""
-    size = lung.shape[::-1]
-    hu = cv2.resize(np.asarray(pixels, np.float32), size, interpolation=cv2.INTER_AREA)
     front = np.asarray(cv2.erode(between, disk(1)), np.uint8)
     front[int(np.nonzero(lung)[0].mean()) :] = 0
     seen = hu[front > 0]
@@ -219,38 +193,36 @@ def _modality(chests: Sequence[_Chest]) -> Found:
             "window, and not as in CT with a lung window; send the CT series."
         )
         return (QualityFlag("not_lung_ct", message, blocks=True),)
+    white = _median(chests, lambda chest: chest.white_corners) > 0.5
     too_large = _median(chests, lambda chest: chest.lung_of_body) > MAX_LUNG_OF_BODY
-    if too_large or _median(chests, lambda chest: chest.between) < MIN_BETWEEN:
+    if white or too_large or _median(chests, lambda chest: chest.between) < MIN_BETWEEN:
         message = (
-            "What looks like lung leaves no room for a heart: this is no chest, or a negative "
-            "with black and white exchanged; send the CT series."
+            "What looks like lung leaves no room for a heart, or the surroundings are white: this "
+            "is no chest, or a negative with black and white exchanged; send the CT series."
         )
         return (QualityFlag("not_a_chest", message, blocks=True),)
     return ()
 
 
-def _side(volume: Volume, chests: Sequence[_Chest]) -> Found:
-    # Not the lowest slices: there the liver pushes the other way.
-    above = [chest.leaning for chest in chests[round(0.2 * len(chests)) :]]
-    if len(chests) < FEW_SLICES or float(np.mean(above)) >= MIRRORED:
-        return ()
-    message = (
-        "The heart seems to lie on the patient's right: a shifted mediastinum, a situs inversus, "
-        "or mirrored pictures."
-    )
-    # A file with geometry says which side is which, so that only the patient is unusual.
-    return (QualityFlag("heart_on_the_right", message, leaves_open=not volume.has_geometry),)
-
-
-def _upright(chests: Sequence[_Chest]) -> Found:
-    places = [chest.spine_behind for chest in chests if chest.spine_behind is not None]
-    if len(places) < 3 or float(np.mean(places)) >= SPINE_IN_FRONT:
-        return ()
-    message = (
-        "The spine seems to lie at the top of the pictures: they are upside down, or the patient "
-        "lay on the belly; this model expects the back at the bottom."
-    )
-    return (QualityFlag("upside_down", message, leaves_open=True),)
+def _orientation(volume: Volume, kept: Sequence[LungSlice]) -> Found:
+    """By the outlines of all slices together; what lies on the other side of 0 fits better so."""
+    stances = [stance(lung_slice.lung_mask) for lung_slice in kept]
+    flags = []
+    if np.mean([each.sides for each in stances]) < 0:
+        message = (
+            "By their outline the lungs stand the other way round: mirrored pictures, a situs "
+            "inversus, or a shifted mediastinum."
+        )
+        # A file with geometry says which side is which, so that only the patient is unusual.
+        open_ = not volume.has_geometry
+        flags.append(QualityFlag("heart_on_the_right", message, leaves_open=open_))
+    if np.mean([each.upright for each in stances]) < 0:
+        message = (
+            "By their outline the lungs stand upside down: turned pictures, or a patient on the "
+            "belly; this model expects the back at the bottom."
+        )
+        flags.append(QualityFlag("upside_down", message, leaves_open=True))
+    return tuple(flags)
 
 
 def _contrast(share: float) -> Found:

@@ -131,7 +131,12 @@ def _outside(air: Mask) -> Mask:
 
 
 def _at_working_size(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    scale = WORKING_PX / max(grey.shape)
-    size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
-    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    return np.asarray(cv2.medianBlur(small, 3), np.uint8)
+    return np.asarray(cv2.medianBlur(at_working_size(grey), 3), np.uint8)
+
+
+def at_working_size(pixels: NDArray[Any]) -> NDArray[Any]:
+    """A slice with WORKING_PX along its longer side, of the same type."""
+    scale = WORKING_PX / max(pixels.shape)
+    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, size, interpolation=how))
