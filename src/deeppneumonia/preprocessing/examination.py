@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,6 @@ from deeppneumonia.preprocessing.lungs import find_lungs
 from deeppneumonia.preprocessing.picture import make_picture
 from deeppneumonia.preprocessing.slices import equal_slices
 from deeppneumonia.preprocessing.squares import SquareGrid
-from deeppneumonia.preprocessing.view import at_working_size
 from deeppneumonia.preprocessing.windowing import in_lung_window
 
 FULL_SLICE_PX = 512 * 512
@@ -24,6 +24,9 @@ FULL_SLICE_PX = 512 * 512
 
 PLAUSIBLE_LUNG_ML = (500.0, 12_000.0)
 """Both lungs of an adult hold 2 to 9 litres at CT; outside these wide limits something is wrong."""
+
+THREADS = 2
+"""Slices whose lungs are looked for at a time; OpenCV lets other threads run meanwhile."""
 
 NO_LUNG = "no lung found"
 INCOMPLETE = "incomplete lung"
@@ -62,9 +65,6 @@ class Examination:
     kept: tuple[LungSlice, ...]
     """From the feet; may be empty."""
 
-    reduced: tuple[NDArray[np.float32], ...]
-    """Of each kept slice, a small copy in the unit of the volume: nothing is decoded twice."""
-
     dropped: tuple[DroppedSlice, ...]
     flags: tuple[QualityFlag, ...]
     """What preprocessing noticed; the reader's flags are in `Volume.flags`."""
@@ -93,43 +93,57 @@ def examine(
     config: PreprocessConfig = PreprocessConfig(),  # noqa: B008  (frozen, so sharing is safe)
 ) -> Examination:
     """The same as `preprocess`, with an account of what was dropped and noticed; never refuses."""
-    kept: list[LungSlice] = []
-    reduced: list[NDArray[np.float32]] = []
-    dropped: list[DroppedSlice] = []
-    lung_px = 0
     indices = equal_slices(len(volume), config.slices)
     grid = SquareGrid.of(volume)
-    for index in indices:
-        pixels = volume.slice(index)
-        seen = grid.to_square(pixels)
-        grey = in_lung_window(seen, volume.unit, config)
-        lung = _lung(seen, grey, volume)
-        source_lung = grid.mask_to_source(lung)
-        lung_px += int(source_lung.sum())
-        verdict = _verdict(index, grey, lung, volume.lung_masked, config.min_lung_fraction)
-        if verdict is not None:
-            dropped.append(verdict)
-            continue
-        picture, frame = make_picture(grey, lung, config)
-        reduced.append(at_working_size(seen.astype(np.float32)))
-        kept.append(
-            LungSlice(
-                slice_index=index,
-                picture=picture,
-                grey=grey if seen is pixels else in_lung_window(pixels, volume.unit, config),
-                lung_mask=source_lung,
-                frame=grid.frame_to_source(frame),
-                lung_fraction=float(source_lung.mean()),
-            )
-        )
+    with ThreadPoolExecutor(THREADS) as pool:
+        # Decoded here one after the other, while the lungs of those before are being found.
+        found = [
+            pool.submit(_examine_slice, index, volume.slice(index), volume, grid, config)
+            for index in indices
+        ]
+    looked = [each.result() for each in found]
+    kept = [one.kept for one in looked if one.kept is not None]
+    dropped = [one.dropped for one in looked if one.dropped is not None]
+    lung_px = sum(one.lung_px for one in looked)
     lung_ml = _lung_ml(volume, lung_px, len(indices))
     return Examination(
         kept=tuple(kept),
-        reduced=tuple(reduced),
         dropped=tuple(dropped),
         flags=tuple(_flags(volume, kept, dropped, lung_ml)),
         facts=_facts(volume, config, kept, dropped, lung_ml),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What became of one slice: it was kept or dropped."""
+
+    lung_px: int
+    kept: LungSlice | None = None
+    dropped: DroppedSlice | None = None
+
+
+def _examine_slice(
+    index: int, pixels: NDArray[Any], volume: Volume, grid: SquareGrid, config: PreprocessConfig
+) -> _Looked:
+    seen = grid.to_square(pixels)
+    grey = in_lung_window(seen, volume.unit, config)
+    lung = _lung(seen, grey, volume)
+    source_lung = grid.mask_to_source(lung)
+    lung_px = int(source_lung.sum())
+    verdict = _verdict(index, grey, lung, volume.lung_masked, config.min_lung_fraction)
+    if verdict is not None:
+        return _Looked(lung_px, dropped=verdict)
+    picture, frame = make_picture(grey, lung, config)
+    kept = LungSlice(
+        slice_index=index,
+        picture=picture,
+        grey=grey if seen is pixels else in_lung_window(pixels, volume.unit, config),
+        lung_mask=source_lung,
+        frame=grid.frame_to_source(frame),
+        lung_fraction=float(source_lung.mean()),
+    )
+    return _Looked(lung_px, kept)
 
 
 def _lung(pixels: NDArray[Any], grey: NDArray[np.uint8], volume: Volume) -> NDArray[np.bool_]:
