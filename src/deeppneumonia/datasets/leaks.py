@@ -32,6 +32,9 @@ SLICES_PER_STUDY = 5
 
 _THUMBNAIL_PX, _BLOCK_PX = 32, 8
 
+Thumbnail = NDArray[np.float32]
+"""(32 * 32,) with mean 0 and length 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class SharedPatient:
@@ -89,24 +92,35 @@ class LeakReport:
         return not (self.shared_patients or self.identical or self.near_identical)
 
 
-def find_leaks(manifest: Manifest) -> LeakReport:
-    """Search a manifest, read with `refuse_contradictions=False`, for what spoils a comparison."""
+def find_leaks(
+    manifest: Manifest, thumbnails: Mapping[int, Sequence[Thumbnail]] | None = None
+) -> LeakReport:
+    """Search a manifest, read with `refuse_contradictions=False`, for what spoils a comparison.
+
+    Args:
+        manifest: what is searched.
+        thumbnails: by line, `thumbnail_of` the pictures and slices where they were read before;
+            None to read them here.
+    """
     by_content: dict[str, list[ManifestRow]] = defaultdict(list)
     for row in manifest.rows:
         by_content[content_sha256(manifest.file(row))].append(row)
     seen: list[ManifestRow] = []
-    thumbnails: list[NDArray[np.float32]] = []
+    compared: list[Thumbnail] = []
     not_compared: list[int] = []
     for rows in by_content.values():
-        of_row = _thumbnails_of(manifest.file(rows[0]))
+        if thumbnails is None:
+            of_row: Sequence[Thumbnail] = _thumbnails_of(manifest.file(rows[0]))
+        else:
+            of_row = thumbnails.get(rows[0].line, ())
         seen += [rows[0]] * len(of_row)
-        thumbnails += of_row
+        compared += of_row
         if not of_row:
             not_compared.extend(row.line for row in rows)
     return LeakReport(
         shared_patients=_shared_patients(manifest),
         identical=_identical(by_content),
-        near_identical=_near_identical(seen, thumbnails),
+        near_identical=_near_identical(seen, compared),
         not_compared=tuple(sorted(not_compared)),
     )
 
@@ -130,7 +144,7 @@ def _identical(by_content: Mapping[str, Sequence[ManifestRow]]) -> tuple[Identic
 
 
 def _near_identical(
-    rows: Sequence[ManifestRow], thumbnails: Sequence[NDArray[np.float32]]
+    rows: Sequence[ManifestRow], thumbnails: Sequence[Thumbnail]
 ) -> tuple[NearIdentical, ...]:
     if len(rows) < 2:
         return ()
@@ -154,27 +168,28 @@ def _near_identical(
     return tuple(best.values())
 
 
-def _thumbnails_of(path: Path) -> list[NDArray[np.float32]]:
-    """(32 * 32,) with mean 0 and length 1 each; none for what cannot be read or shows nothing."""
+def _thumbnails_of(path: Path) -> list[Thumbnail]:
+    """Of one picture or study; none for what cannot be read or shows nothing."""
     try:
         volume = read_volume(path)
         slices = [volume.slice(n) for n in equal_slices(len(volume), SLICES_PER_STUDY)]
     except (StudyError, OSError):
         return []
     greys = (in_lung_window(pixels, volume.unit, PreprocessConfig()) for pixels in slices)
-    found = (_thumbnail_of(grey.astype(np.float32)) for grey in greys)
+    found = (thumbnail_of(grey) for grey in greys)
     return [thumbnail for thumbnail in found if thumbnail is not None]
 
 
-def _thumbnail_of(grey: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """None for a picture that shows nothing."""
-    small = cv2.resize(grey, (_THUMBNAIL_PX, _THUMBNAIL_PX), interpolation=cv2.INTER_AREA).ravel()
+def thumbnail_of(grey: NDArray[np.uint8]) -> Thumbnail | None:
+    """A picture in the lung window, (rows, columns), as it is compared; None for a blank one."""
+    size = (_THUMBNAIL_PX, _THUMBNAIL_PX)
+    small = cv2.resize(grey.astype(np.float32), size, interpolation=cv2.INTER_AREA).ravel()
     centred = small - small.mean()
     length = float(np.linalg.norm(centred))
     # Less than one grey level of spread is a blank picture, and blank pictures all look the same.
     if length < np.sqrt(centred.size):
         return None
-    unit: NDArray[np.float32] = centred / length
+    unit: Thumbnail = centred / length
     return unit
 
 

@@ -56,4 +56,11 @@ def _jpeg_tables(tables: Mapping[int, list[int]]) -> str:
 def tags_of(file: Path) -> Words:
     """The SCANNER_TAGS of one DICOM file, and its transfer syntax; blank where missing."""
     (found,) = read_tags([file], [*SCANNER_TAGS, "TransferSyntaxUID"])
-    return {keyword: word[:LONGEST_WORD] for keyword, word in (found or {}).items()}
+    return {keyword: _plain(word) for keyword, word in (found or {}).items()}
+
+
+def _plain(word: str) -> str:
+    """A value that can stand on a page: short, and a hash in place of bytes that are no text."""
+    if word.isprintable():
+        return word[:LONGEST_WORD]
+    return f"not text ({hashlib.sha256(word.encode(errors='replace')).hexdigest()[:6]})"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from deeppneumonia import preprocessing, readers
 from deeppneumonia.datasets.cache import Progress
+from deeppneumonia.datasets.leaks import SLICES_PER_STUDY, Thumbnail, thumbnail_of
 from deeppneumonia.datasets.manifest import Manifest
 from deeppneumonia.datasets.parallel import over_processes
 from deeppneumonia.datasets.scanner_tags import Words, format_of, tags_of
@@ -25,7 +26,6 @@ from deeppneumonia.errors import PreprocessingError, StudyError
 from deeppneumonia.preprocessing import Fill, PreprocessConfig
 from deeppneumonia.preprocessing.morphology import convex_hull
 
-SLICES_PER_STUDY = 5
 ROWS_PER_PROCESS = 64
 """Fewer rows are read sooner than another process has started."""
 
@@ -68,6 +68,9 @@ class Trace:
 
     preview: NDArray[np.uint8]
     """(height, width) grey, the longer side PREVIEW_PX."""
+
+    thumbnail: Thumbnail | None
+    """For `find_leaks`, so that nothing is read twice; None for a picture that shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,8 @@ def _traces(line: int, volume: Volume) -> Iterator[Trace]:
         if lung is not None:
             values |= _around(lung)
         picture = None if lung is None else lung.picture
-        yield Trace(line, values, picture, _preview(pixels, volume.unit))
+        grey = preprocessing.in_lung_window(pixels, volume.unit, CUT_TO_LUNG)
+        yield Trace(line, values, picture, _preview(grey), thumbnail_of(grey))
 
 
 def _of_file(volume: Volume) -> dict[Look, Words]:
@@ -228,9 +232,8 @@ def _silhouette(lung: NDArray[np.bool_]) -> Words:
     return {name: f"{value:.3f}" for name, value in named.items()}
 
 
-def _preview(pixels: NDArray[np.generic], unit: Unit) -> NDArray[np.uint8]:
+def _preview(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A small grey picture for a person to recognise it by."""
-    grey = preprocessing.in_lung_window(pixels, unit, CUT_TO_LUNG)
     scale = PREVIEW_PX / max(grey.shape)
     size = [max(1, round(side * scale)) for side in reversed(grey.shape)]
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -242,3 +245,12 @@ def previews_by_line(traces: Sequence[Trace]) -> dict[int, NDArray[np.uint8]]:
     for trace in traces:
         by_line.setdefault(trace.line, []).append(trace.preview)
     return {line: previews[len(previews) // 2] for line, previews in by_line.items()}
+
+
+def thumbnails_by_line(traces: Sequence[Trace]) -> dict[int, list[Thumbnail]]:
+    """What `find_leaks` compares, of each line."""
+    by_line: dict[int, list[Thumbnail]] = {}
+    for trace in traces:
+        if trace.thumbnail is not None:
+            by_line.setdefault(trace.line, []).append(trace.thumbnail)
+    return by_line

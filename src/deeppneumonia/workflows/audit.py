@@ -15,7 +15,14 @@ import numpy as np
 
 from deeppneumonia.datasets import LeakReport, Manifest, ManifestRow, find_leaks, read_manifest
 from deeppneumonia.datasets.cache import Progress
-from deeppneumonia.datasets.traces import Look, Trace, Unreadable, find_traces, previews_by_line
+from deeppneumonia.datasets.traces import (
+    Look,
+    Trace,
+    Unreadable,
+    find_traces,
+    previews_by_line,
+    thumbnails_by_line,
+)
 from deeppneumonia.evaluation import picture_statistics
 from deeppneumonia.evaluation.guessing import Guess, guess_labels
 from deeppneumonia.evaluation.shortcuts import STATISTICS
@@ -110,9 +117,8 @@ def audit_manifest(
     rows = _of_one_label(manifest)
     lines = {row.line for row in rows}
     seen = tuple(trace for trace in traces if trace.line in lines)
-    found = Audit(
-        manifest, find_leaks(manifest), _guesses(rows, seen), seen, len(traces), unreadable
-    )
+    leaks = find_leaks(manifest, thumbnails_by_line(traces))
+    found = Audit(manifest, leaks, _guesses(rows, seen), seen, len(traces), unreadable)
     summary = summarise(found)
     write_whole(out / "audit.json", json.dumps(summary, indent=2, allow_nan=False))
     write_whole(
