@@ -26,7 +26,7 @@ class DetailNetwork(Network):
 
     def __init__(self, name: str, backbone: Backbone) -> None:
         super().__init__(name, backbone)
-        self.image_map = nn.Identity()  # Grad-CAM's handle: only the whole picture's map passes
+        self.image_map = nn.Identity()  # Grad-CAM's handle: no map of a detail passes
         self.dropout = nn.Dropout(0.5)
 
     def read_details(self, x: Tensor, boxes: Tensor) -> Tensor:
@@ -52,5 +52,5 @@ class DetailNetwork(Network):
 
     @property
     def cam_layer(self) -> nn.Module:
-        """The whole picture's last map; maps of details do not pass it."""
+        """Where the map of the whole picture passes that heat maps show; no detail's own does."""
         return self.image_map

@@ -37,6 +37,7 @@ class DreNetFpn(DetailNetwork):
 
     input_px = 224
     maps_read = 2
+    cam_map = 0  # of 14 x 14 cells, where the last one has 7 x 7
     ranked_pairs = DETAIL_COUNT * (DETAIL_COUNT - 1) // 2  # the sum over pairs drowned the others
 
     def __init__(self, name: str, backbone: Backbone, num_classes: int) -> None:
@@ -51,7 +52,7 @@ class DreNetFpn(DetailNetwork):
 
     def answer(self, pixels: Tensor, maps: tuple[Tensor, ...]) -> NetworkOutput:  # noqa: ARG002
         """From the maps of the last two stages alone; S is a multiple of 64."""
-        return self.read(maps[0], self.image_map(maps[1]))
+        return self.read(self.image_map(maps[0]), maps[1])
 
     def read(self, fourth: Tensor, last: Tensor) -> NetworkOutput:
         """Answer from the maps of the last two stages, (N, M/2, S/16, S/16), (N, M, S/32, S/32)."""

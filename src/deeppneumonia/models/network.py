@@ -69,6 +69,9 @@ class Network(nn.Module, ABC):
     maps_read: ClassVar[int] = 1
     """The answer is made from so many of the backbone's last maps."""
 
+    cam_map: ClassVar[int] = -1
+    """Position, among the maps that are read, of the one whose evidence a heat map shows."""
+
     takes_any_size: bool = True
     """False where no other side than `input_px` will do."""
 

@@ -68,16 +68,45 @@ def _heat_maps(
     pictures = torch.from_numpy(np.stack([one.picture for one in shown])[:, None])
     pixels = network.normalise(pictures.to(maps[-1].device))
     target = list(predictions[0].probabilities).index(label)
+
+    def log_odds_of(chosen: torch.Tensor) -> torch.Tensor:
+        read = list(maps)
+        read[network.cam_map] = chosen
+        return log_odds(network.answer(pixels, tuple(read)).logits)
+
     heats = grad_cam_of_map(
-        lambda last: network.answer(pixels, (*maps[:-1], last)).logits,
-        maps[-1],
+        log_odds_of,
+        maps[network.cam_map],
         torch.full((len(shown),), target, device=pixels.device),
         pictures.shape[-1],
     )
     return [
-        SaliencyMap(one.slice_index, label, _on_source(heat, one.frame, one.grey.shape))
+        SaliencyMap(
+            one.slice_index,
+            label,
+            within(_on_source(heat, one.frame, one.grey.shape), one.lung_mask),
+        )
         for one, heat in zip(shown, heats, strict=True)
     ]
+
+
+def log_odds(logits: torch.Tensor) -> torch.Tensor:
+    """(N, C): log of p / (1 - p) for each class: evidence for it and against the others.
+
+    A logit alone may rise for every class at once, which changes no answer.
+    """
+    classes = logits.shape[1]
+    others = logits[:, None, :].expand(-1, classes, -1)
+    is_self = torch.eye(classes, dtype=torch.bool, device=logits.device)
+    return logits - others.masked_fill(is_self, -torch.inf).logsumexp(dim=2)
+
+
+def within(heat: NDArray[np.float32], lung_mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Heat (rows, columns) inside the lung, its maximum there 1: beside it lies no patient, but
+    the background that the picture was filled with."""
+    inside = np.where(lung_mask, heat, 0)
+    most = float(inside.max(initial=0))
+    return np.asarray(inside / most if most > 0 else inside, np.float32)
 
 
 def _on_source(
