@@ -38,6 +38,7 @@ def test_without_a_cluster_it_says_how_to_begin_one(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ConfigError, match="ray start --head"):
         joined_ray()
 
+
 RECIPE = """
 name = "small"
 model = "resnet18"
