@@ -17,6 +17,7 @@ from deeppneumonia.preprocessing.lungs import find_lungs
 from deeppneumonia.preprocessing.picture import make_picture
 from deeppneumonia.preprocessing.slices import equal_slices
 from deeppneumonia.preprocessing.squares import SquareGrid
+from deeppneumonia.preprocessing.view import at_working_size
 from deeppneumonia.preprocessing.windowing import in_lung_window
 
 FULL_SLICE_PX = 512 * 512
@@ -65,6 +66,9 @@ class Examination:
     kept: tuple[LungSlice, ...]
     """From the feet; may be empty."""
 
+    reduced: tuple[NDArray[np.float32], ...]
+    """Of each kept slice, a small copy in the unit of the volume: nothing is decoded twice."""
+
     dropped: tuple[DroppedSlice, ...]
     flags: tuple[QualityFlag, ...]
     """What preprocessing noticed; the reader's flags are in `Volume.flags`."""
@@ -105,9 +109,11 @@ def examine(
     kept = [one.kept for one in looked if one.kept is not None]
     dropped = [one.dropped for one in looked if one.dropped is not None]
     lung_px = sum(one.lung_px for one in looked)
+    reduced = [one.reduced for one in looked if one.reduced is not None]
     lung_ml = _lung_ml(volume, lung_px, len(indices))
     return Examination(
         kept=tuple(kept),
+        reduced=tuple(reduced),
         dropped=tuple(dropped),
         flags=tuple(_flags(volume, kept, dropped, lung_ml)),
         facts=_facts(volume, config, kept, dropped, lung_ml),
@@ -120,6 +126,7 @@ class _Looked:
 
     lung_px: int
     kept: LungSlice | None = None
+    reduced: NDArray[np.float32] | None = None
     dropped: DroppedSlice | None = None
 
 
@@ -143,7 +150,7 @@ def _examine_slice(
         frame=grid.frame_to_source(frame),
         lung_fraction=float(source_lung.mean()),
     )
-    return _Looked(lung_px, kept)
+    return _Looked(lung_px, kept, at_working_size(seen.astype(np.float32)))
 
 
 def _lung(pixels: NDArray[Any], grey: NDArray[np.uint8], volume: Volume) -> NDArray[np.bool_]:
