@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from deeppneumonia.cli.console import (
     renaming,
 )
 from deeppneumonia.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from deeppneumonia.workflows.export import Exported
 
 
 class Wanted(StrEnum):
@@ -83,6 +86,11 @@ def export(
     if as_json:
         print_json(exported.to_json())
         return
+    _print_tried(exported)
+    remark(f"engine in {exported.folder}", quiet=quiet)
+
+
+def _print_tried(exported: "Exported") -> None:
     for tried, moved in exported.tried.items():
         verdict = "accepted" if tried is exported.precision else "too far"
         typer.echo(
@@ -90,4 +98,3 @@ def export(
             f"({moved.score_mean:.5f} on average) on {moved.slices} slices of {moved.patients} "
             f"patients, their AUC by {moved.auc:+.4f}"
         )
-    remark(f"engine in {exported.folder}", quiet=quiet)
