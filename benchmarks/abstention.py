@@ -18,7 +18,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from strange_inputs import open_slices, ordinary, strange_inputs, table_crops
+from strange_inputs import open_slices, open_studies, ordinary, strange_inputs, table_crops
 
 from deeppneumonia.domain import PatientDiagnosis, Status, Unit, volume_of
 from deeppneumonia.errors import InputRefusedError
@@ -92,6 +92,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         strange = strange_inputs(Path(folder) / "strange", options.per_kind, options.data)
         usual = ordinary(Path(folder) / "usual", options.per_kind)
+        if options.data is not None:
+            usual = chain(usual, open_studies(Path(folder) / "open", options.data))
         if options.checks_only and options.data is not None:
             usual = chain(usual, open_slices(options.data, 10 * options.per_kind))
         for group, cases in (("strange", strange), ("ordinary", usual)):

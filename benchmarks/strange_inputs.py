@@ -142,6 +142,13 @@ def real_patients(data: Path, most: int = 9) -> Iterator[tuple[str, list[Path]]]
             yield patient, files[step // 2 :: step][:most]
 
 
+def open_studies(folder: Path, data: Path) -> Iterator[Case]:
+    """The patients of `_turned` as they are: up to nine whole slices each."""
+    for patient, files in real_patients(data):
+        pictures = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files]
+        yield "open chest CT, studies", _pictures(folder / patient, np.stack(pictures))
+
+
 def open_slices(data: Path, most: int) -> Iterator[Case]:
     """Whole slices of open chest CT, up to `most` a set, evenly spread."""
     for site in ("mosmed", "saopaulo", "medseg", "song2021_full_slices", "luna16"):
