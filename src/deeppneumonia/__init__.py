@@ -5,6 +5,7 @@
 >>> diagnosis.status, diagnosis.probabilities  # doctest: +SKIP
 """
 
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +35,10 @@ from deeppneumonia.errors import (
     TrainingError,
     WeightsError,
 )
-from deeppneumonia.preprocessing import PreprocessConfig, preprocess
-from deeppneumonia.readers import read_study, read_volume
 
 if TYPE_CHECKING:
+    from deeppneumonia.preprocessing import PreprocessConfig, preprocess
+    from deeppneumonia.readers import read_study, read_volume
     from deeppneumonia.workflows.diagnose import Diagnoser
 
 __version__ = version("deeppneumonia")
@@ -73,10 +74,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """`Diagnoser` is looked up when it is asked for, because it brings torch with it."""
-    if name == "Diagnoser":
-        from deeppneumonia.workflows.diagnose import Diagnoser
+_LATER = {
+    "Diagnoser": "deeppneumonia.workflows.diagnose",
+    "PreprocessConfig": "deeppneumonia.preprocessing",
+    "preprocess": "deeppneumonia.preprocessing",
+    "read_study": "deeppneumonia.readers",
+    "read_volume": "deeppneumonia.readers",
+}
+"""Looked up when they are asked for: they bring decoders, OpenCV or torch with them."""
 
-        return Diagnoser
+
+def __getattr__(name: str) -> Any:
+    """One of `_LATER`, from its room."""
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
