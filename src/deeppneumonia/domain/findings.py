@@ -111,7 +111,8 @@ class SlicePrediction:
     """One value per class of the checkpoint, as the network gave them; together they make 1."""
 
     details: tuple[Detail, ...] = ()
-    """Only those whose weight is above the model's stated level; empty is an honest answer."""
+    """Only those that alone speak for the answer at the model's stated level or above; empty is
+    an honest answer."""
 
     def __post_init__(self) -> None:
         check_probabilities(self.probabilities)

@@ -32,10 +32,10 @@ class Release:
 
 RELEASES: tuple[Release, ...] = (
     Release(
-        name="drenet-1",
-        file="drenet-1.safetensors",
-        sha256="cc40ba9d564c690907c0b9eb263c2de24b37a01c57acebb40d241b5121448099",
-        card="docs/models/drenet-1.md",
+        name="drenet-2",
+        file="drenet-2.safetensors",
+        sha256="df4bb01e68f716212cf8a27fc2eefdfcbea75ff2a962480b014e5061d620ac63",
+        card="docs/models/drenet-2.md",
     ),
 )
 
