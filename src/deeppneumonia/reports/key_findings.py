@@ -74,12 +74,14 @@ def _side(box: Box, key: KeySlice, geometry: PictureGeometry | None) -> str:
 
 
 def _details_caption(details: tuple[DetailLine, ...], level: float | None) -> str:
-    reach = "" if level is None else f" that alone speaks for the answer with {level:.2f} or more"
+    reach = "" if level is None else f" alone speaks for the answer with {level:.2f} or more"
     if not details:
         return f"No detail{reach}: no box is drawn."
-    boxed = capitalised(counted(len(details), "detail"))
-    each = f", each{reach.removeprefix(' that')}" if reach else ""
-    return f"{boxed} boxed{each}. The number is a detail's weight in the answer."
+    which = ", it" if len(details) == 1 else ", each"
+    boxed = f"{capitalised(counted(len(details), 'detail'))} boxed"
+    return (
+        f"{boxed}{which + reach if reach else ''}. The number is a detail's weight in the answer."
+    )
 
 
 def _heat_caption(heat_title: str) -> str:
