@@ -57,7 +57,7 @@ class Patience:
     @property
     def farthest_s(self) -> float:
         """Beyond every wait and lease: what ends later was set before the clock went back."""
-        longest_wait_s = self.backoff_s * 2 ** max(self.max_failures, self.max_crashes)
+        longest_wait_s = self.backoff_s * 2.0 ** max(self.max_failures, self.max_crashes)
         return max(2 * self.lease_s, 2 * longest_wait_s, HOUR_S)
 
 
