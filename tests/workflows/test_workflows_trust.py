@@ -72,7 +72,7 @@ def test_statistics_need_both_splits(checkpoint: Path, cohort: Path, tmp_path: P
 def test_everything_asked_for_is_measured(trusted: dict[str, dict[str, dict[str, object]]]) -> None:
     pictures = trusted["pictures"]
     assert set(pictures["without"]) == {
-        "lungs_black", "outside_only", "silhouette_only", "patches_shuffled",
+        "outside_only", "silhouette_only", "patches_shuffled",
     }  # fmt: skip
     assert {kind: len(levels) for kind, levels in pictures["curves"].items()} == {
         "window": 4, "kernel": 4, "noise": 4,

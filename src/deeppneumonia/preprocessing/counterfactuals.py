@@ -38,17 +38,16 @@ NOISE_LEVELS = (4.0, 8.0, 16.0, 32.0)
 def views_without(lung_slice: LungSlice, config: PreprocessConfig) -> dict[str, Picture | None]:
     """Pictures that lack something; None where the source cannot give one.
 
-    `lungs_black`: the background as it was, the lungs black. `outside_only`: chest wall and heart
-    as they were, the lungs black; None where the source was already cut to the lung.
+    `outside_only`: the lungs blacked out, chest wall and heart as they were; None where the source
+    was already cut to the lung. Around the lungs of the network's own picture there is nothing, or
+    with Fill.FILL copies of their tissue, so that its surroundings would be no control.
     `silhouette_only`: an even grey in the shape of the lungs. `patches_shuffled`: the lungs' own
     patches in other places.
     """
     cut = _cut_out(lung_slice, config)
     lung = cut > 0
-    outside = _around(lung_slice, config)
     return {
-        "lungs_black": np.where(lung, 0, lung_slice.picture).astype(np.uint8),
-        "outside_only": None if outside is None else np.where(lung, 0, outside).astype(np.uint8),
+        "outside_only": _around(lung_slice, config),
         "silhouette_only": np.where(lung, np.uint8(np.median(cut[lung])), 0).astype(np.uint8),
         "patches_shuffled": _filled(_shuffled(cut, lung_slice.slice_index), config),
     }
@@ -98,7 +97,7 @@ def _filled(cut: Picture, config: PreprocessConfig) -> Picture:
 
 
 def _around(lung_slice: LungSlice, config: PreprocessConfig) -> Picture | None:
-    """The picture's square of the whole slice; None where the slice is black outside the lung."""
+    """The picture's square of the slice without its lungs; None where nothing else is in it."""
     outside = lung_slice.grey[~lung_slice.lung_mask]
     if outside.size == 0 or float((outside > FOREGROUND).mean()) < 0.05:
         return None
@@ -107,7 +106,10 @@ def _around(lung_slice: LungSlice, config: PreprocessConfig) -> Picture | None:
         [[1 / frame.x_scale, 0, -frame.x_offset / frame.x_scale],
          [0, 1 / frame.y_scale, -frame.y_offset / frame.y_scale]]
     )  # fmt: skip
-    return np.asarray(cv2.warpAffine(lung_slice.grey, to_picture, (px, px)), np.uint8)
+    # In the slice and with a rim: a mask trimmed for the network would leave some lung.
+    lung = cv2.dilate(lung_slice.lung_mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    bare = np.where(lung, 0, lung_slice.grey).astype(np.uint8)
+    return np.asarray(cv2.warpAffine(bare, to_picture, (px, px)), np.uint8)
 
 
 def _shuffled(cut: Picture, seed: int) -> Picture:

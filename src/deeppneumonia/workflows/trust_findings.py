@@ -12,8 +12,7 @@ DROP = 0.05
 """An AUC that falls by less than this is called unchanged."""
 
 VIEWS: Mapping[str, tuple[str, str]] = {
-    "lungs_black": ("Lungs blacked out", "the surroundings are left"),
-    "outside_only": ("Outside the lungs only", "chest wall and heart, the lungs black"),
+    "outside_only": ("Lungs blacked out", "chest wall and heart are left as they were"),
     "silhouette_only": ("Outline of the lungs only", "an even grey in the shape of the lungs"),
     "patches_shuffled": ("Patches of the lungs shuffled", "texture is left, anatomy is not"),
 }
