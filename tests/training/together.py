@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest looks for doctests here from elsewhere
+
 from small_world import Batch, Output, Squares, TinyNetwork
 from torch import Tensor, nn
 
