@@ -9,9 +9,10 @@ from captum.attr import LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deeppneumonia.explanation import grad_cam
+from deeppneumonia.explanation import grad_cam, grad_cam_of_map
 from deeppneumonia.models import create_model
 from deeppneumonia.models.dre_net import DreNet
+from deeppneumonia.models.dre_net_fpn import DreNetFpn
 from deeppneumonia.models.resnet import resnet18
 
 
@@ -123,6 +124,28 @@ def test_captum_draws_the_same_map_for_a_real_network(name: str) -> None:
     pictures, targets = noise(2, 96) * 255, torch.tensor([0, 2])
     ours = grad_cam(network, network.cam_layer, pictures, targets)
     theirs = captum_heat(network, network.cam_layer, pictures, targets)
+    assert ours == pytest.approx(theirs.numpy(), abs=1e-4)  # float32 through a deep network
+
+
+@pytest.mark.parametrize("network_class", [None, DreNet, DreNetFpn])
+def test_captum_draws_the_same_map_as_from_the_maps_of_an_answer(
+    network_class: type[DreNet] | type[DreNetFpn] | None,
+) -> None:
+    torch.manual_seed(4)
+    network = network_class("it", resnet18(3), 3) if network_class else create_model("resnet18", 3)
+    network.eval()
+    pictures, targets = noise(1, 448) * 255, torch.tensor([1])
+    with torch.no_grad():
+        pixels, maps = network.look(pictures)
+
+    def logits_of(chosen: torch.Tensor) -> torch.Tensor:
+        read = list(maps)
+        read[network.cam_map] = chosen
+        return network.answer(pixels, tuple(read)).logits
+
+    ours = grad_cam_of_map(logits_of, maps[network.cam_map], targets, 448)
+    theirs = captum_heat(network, network.cam_layer, pictures, targets)
+    assert ours.max() == 1
     assert ours == pytest.approx(theirs.numpy(), abs=1e-4)  # float32 through a deep network
 
 

@@ -4,7 +4,8 @@ Source: [1] Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks 
 Gradient-based Localization", ICCV 2017. Symbols in the comments are those of the paper.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -63,19 +64,13 @@ def grad_cam(
 
     handle = layer.register_forward_hook(cut_here)
     try:
-        with (
-            torch.inference_mode(mode=False),
-            torch.enable_grad(),
-            torch.autocast(pictures.device.type, enabled=False),
-        ):
+        with _differentiable(pictures.device):
             logits = logits_of(network(pictures.clone()))  # (N, C)  y
             if not maps:
                 raise ValueError(f"the layer made no map (N, K, h, w) of {len(pictures)} pictures")
-            score = logits.gather(1, targets[:, None]).sum()  # rows do not touch each other
-            (gradients,) = torch.autograd.grad(score, maps)  # (N, K, h, w)
+            return _heat_from(logits, targets, maps[0], pictures.shape[-2:])
     finally:
         handle.remove()
-    return _heat(maps[0].detach().float(), gradients.float(), pictures.shape[-2:])
 
 
 def grad_cam_of_map(
@@ -92,16 +87,30 @@ def grad_cam_of_map(
     Returns:
         (N, S, S), as `grad_cam`.
     """
+    with _differentiable(feature_map.device):
+        activations = feature_map.detach().clone().float().requires_grad_()
+        logits = logits_of(activations.clone())  # (N, C)  y; what reads it may write into it
+        return _heat_from(logits, targets, activations, torch.Size((size_px, size_px)))
+
+
+@contextmanager
+def _differentiable(device: torch.device) -> Iterator[None]:
+    """Inside, gradients are kept whatever the caller has switched off, in full precision."""
     with (
         torch.inference_mode(mode=False),
         torch.enable_grad(),
-        torch.autocast(feature_map.device.type, enabled=False),
+        torch.autocast(device.type, enabled=False),
     ):
-        activations = feature_map.detach().clone().float().requires_grad_()
-        logits = logits_of(activations.clone())  # (N, C)  y; what reads it may write into it
-        score = logits.gather(1, targets[:, None]).sum()
-        (gradients,) = torch.autograd.grad(score, activations)
-    return _heat(activations.detach(), gradients, torch.Size((size_px, size_px)))
+        yield
+
+
+def _heat_from(
+    logits: Tensor, targets: Tensor, activations: Tensor, size: torch.Size
+) -> NDArray[np.float32]:
+    """Heat (N, S, S) of logits (N, C) that were made from activations (N, K, h, w)."""
+    score = logits.gather(1, targets[:, None]).sum()  # rows do not touch each other
+    (gradients,) = torch.autograd.grad(score, activations)  # (N, K, h, w)
+    return _heat(activations.detach().float(), gradients.float(), size)
 
 
 def _heat(activations: Tensor, gradients: Tensor, size: torch.Size) -> NDArray[np.float32]:

@@ -18,6 +18,17 @@ DETAIL_PX = 224
 """Side to which a detail is enlarged that the backbone reads by itself."""
 
 
+class MapHandle(nn.Module):
+    """Passes a map on as a tensor of its own: its gradient is that of what reads it from here.
+
+    What reads the map elsewhere, such as the next stage of the backbone, has no part in it.
+    """
+
+    def forward(self, feature_map: Tensor) -> Tensor:
+        """The same map (N, M, H, W)."""
+        return feature_map.view_as(feature_map)
+
+
 class DetailNetwork(Network):
     """A network that proposes details, reads them, and answers from them and the whole picture."""
 
@@ -26,7 +37,7 @@ class DetailNetwork(Network):
 
     def __init__(self, name: str, backbone: Backbone) -> None:
         super().__init__(name, backbone)
-        self.image_map = nn.Identity()  # Grad-CAM's handle: no map of a detail passes
+        self.image_map = MapHandle()  # of Grad-CAM: no map of a detail passes
         self.dropout = nn.Dropout(0.5)
 
     def read_details(self, x: Tensor, boxes: Tensor) -> Tensor:
