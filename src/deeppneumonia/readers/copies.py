@@ -1,11 +1,12 @@
 """Copies of CT images without their patient, made by the bounded child process."""
 
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.deidentify import write_deidentified
-from deeppneumonia.readers.isolation import _isolated, _open, _order
+from deeppneumonia.readers.isolation import by_one_child, open_in, order_for
 from deeppneumonia.readers.process import ChildProcess
 
 
@@ -19,17 +20,12 @@ def deidentify(files: Sequence[Path], key: bytes, folder: Path) -> list[list[Pat
         files: DICOM files, or zip archives of such.
         key: of the pseudonyms; see `readers.deidentify`.
     """
-    copies: list[list[Path]] = []
-    child: ChildProcess | None = None
-    try:
-        for number, file in enumerate(files):
-            if _isolated() and (child is None or not child.is_usable):
-                child = ChildProcess()
-            copies.append(_copies_of(child, file, folder.absolute() / f"clean{number:06d}", key))
-    finally:
-        if child is not None:
-            child.close()
-    return copies
+    numbers = count()
+
+    def copies_of(child: ChildProcess | None, file: Path) -> list[Path]:
+        return _copies_of(child, file, folder.absolute() / f"clean{next(numbers):06d}", key)
+
+    return by_one_child(files, copies_of)
 
 
 def _copies_of(child: ChildProcess | None, file: Path, stem: Path, key: bytes) -> list[Path]:
@@ -38,7 +34,7 @@ def _copies_of(child: ChildProcess | None, file: Path, stem: Path, key: bytes) -
         if child is None:
             write_deidentified(file, stem, key)
         else:
-            _open(child, _order(file, None), "deidentify", stem=stem, key=key.hex())
+            open_in(child, order_for(file, None), "deidentify", stem=stem, key=key.hex())
     except StudyError:
         for copy in stem.parent.glob(f"{stem.name}_*"):
             copy.unlink()

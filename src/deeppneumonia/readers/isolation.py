@@ -5,12 +5,12 @@ still decoded one by one, when they are asked for. Of many volumes held at once 
 ones give up their child, and get a new one when they are read again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ from deeppneumonia.readers.messages import (
 )
 from deeppneumonia.readers.process import ChildProcess, can_isolate, start_template
 
+Result = TypeVar("Result")
+
 
 def read_study(path: Path) -> Study:
     """What is at `path`, from headers alone: one patient, one exam, all of its series.
@@ -48,10 +50,10 @@ def read_study(path: Path) -> Study:
     """
     if not _isolated():
         return study.read_study(path)
-    order = _order(Path(path), None)
+    order = order_for(Path(path), None)
     child = ChildProcess()
     try:
-        said, _ = _open(child, order, "study")
+        said, _ = open_in(child, order, "study")
     finally:
         child.close()
     return study_heard(said, order.roots)
@@ -72,10 +74,10 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
     """
     if not _isolated():
         return study.read_volume(path, series)
-    order = _order(Path(path), series)
+    order = order_for(Path(path), series)
     child = _children.new()
     try:
-        said, digest = _open(child, order, "volume")
+        said, digest = open_in(child, order, "volume")
         shape = shape_heard(said)
         check_voxels(*shape)
         pixels = ChildSlices(order, shape, digest)
@@ -94,13 +96,23 @@ def read_tags(files: Sequence[Path], keywords: Sequence[str]) -> list[Mapping[st
     the file meta information (TransferSyntaxUID) can be named too. One child reads all files, and
     a fresh one what comes after a file that broke it.
     """
-    found: list[Mapping[str, str] | None] = []
+    return by_one_child(files, lambda child, file: _tags_of(child, file, keywords))
+
+
+def by_one_child(
+    files: Sequence[Path], read: Callable[[ChildProcess | None, Path], Result]
+) -> list[Result]:
+    """What `read` makes of each file, with a child to ask; with None where this process reads.
+
+    One child serves all files, and a fresh one what comes after a file that broke it.
+    """
+    found: list[Result] = []
     child: ChildProcess | None = None
     try:
         for file in files:
             if _isolated() and (child is None or not child.is_usable):
                 child = ChildProcess()
-            found.append(_tags_of(child, Path(file), keywords))
+            found.append(read(child, Path(file)))
     finally:
         if child is not None:
             child.close()
@@ -156,7 +168,7 @@ class Order:
         return (place, self.lease.folder) if self.lease else (place,)
 
 
-def _order(path: Path, series: str | None) -> Order:
+def order_for(path: Path, series: str | None) -> Order:
     """Measured on names and sizes alone; refused here if there is nothing, or too much."""
     limits = current_limits()
     try:
@@ -174,7 +186,7 @@ def _order(path: Path, series: str | None) -> Order:
     )
 
 
-def _open(child: ChildProcess, order: Order, what: str, **more: object) -> tuple[Said, str]:
+def open_in(child: ChildProcess, order: Order, what: str, **more: object) -> tuple[Said, str]:
     """The child's account of a study, a volume or the tags of a file, and its hash."""
     request = {
         "do": what,
@@ -195,7 +207,7 @@ def _tags_of(
     try:
         if child is None:
             return tags.tags_of(file, keywords)
-        said, _ = _open(child, _order(file, None), "tags", keywords=keywords)
+        said, _ = open_in(child, order_for(file, None), "tags", keywords=keywords)
         return words_heard(said, keywords)
     except StudyError:
         return None
@@ -236,7 +248,7 @@ class ChildSlices:
     def _opened_again(self) -> ChildProcess:
         child = ChildProcess()
         try:
-            if _open(child, self.order, "volume")[1] != self.digest:
+            if open_in(child, self.order, "volume")[1] != self.digest:
                 raise ChangedStudyError(
                     "The study is not the one that was opened: its files have changed since; "
                     "read it again."
