@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Wanted(StrEnum):
-    """In which numbers the engine computes."""
+    """In which numbers the engine computes; after `auto`, in the order in which they are tried."""
 
     AUTO = "auto"
     INT8 = "int8"
@@ -76,7 +76,7 @@ def export(
         exported = export_engine(
             checkpoint,
             manifest,
-            precisions=("int8", "bf16", "f32") if precision == "auto" else (precision.value,),
+            precisions=list(Wanted)[1:] if precision is Wanted.AUTO else [precision],
             out=out,
             data=data,
             label_map=renaming(label_map),

@@ -30,7 +30,7 @@ class OpenVinoEngine(TorchEngine):
 
     Args:
         checkpoint: the one that was exported.
-        folder: what `export_backbone` wrote.
+        folder: what `write_engine` wrote.
 
     Raises:
         CheckpointError: if the folder is damaged or belongs to another checkpoint.
