@@ -50,7 +50,7 @@ def sent_before_hang_up(connection: socket.socket, block: bytes, limit_bytes: in
     try:
         while sent < limit_bytes:
             sent += connection.send(block)
-    except (ConnectionError, TimeoutError):
+    except OSError:  # reset, timed out, or closed by pynetdicom when the node hung up
         pass
     return sent
 
