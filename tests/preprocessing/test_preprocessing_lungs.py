@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deeppneumonia.domain import Unit
-from deeppneumonia.preprocessing import find_lungs
+from deeppneumonia.domain import Diagnosis, Unit
+from deeppneumonia.phantoms import PhantomConfig, make_phantom
+from deeppneumonia.preprocessing import apply_window, find_lungs
 from deeppneumonia.preprocessing.crops import find_cut_lungs
 
 
@@ -110,3 +111,23 @@ def test_real_lungs_agree_with_masks_drawn_by_radiologists(real_data: Path) -> N
         found = find_lungs(cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE), Unit.GREY)
         scores.append(dice(found, truth) if truth.any() else float(not found.any()))
     assert np.mean(scores) > 0.95
+
+
+@pytest.mark.parametrize(("seed", "index"), [(502, 8), (503, 6), (500, 9)])
+def test_a_consolidated_lobe_with_open_bronchi_stays_inside(seed: int, index: int) -> None:
+    shape = (15, 256, 256)
+    phantom = make_phantom(PhantomConfig(label=Diagnosis.BACTERIAL, seed=seed, shape=shape))
+    hu, lesion = phantom.volume.slice(index), phantom.lesion_mask[index]
+    grey = apply_window(hu, center_hu=-600, width_hu=1500)
+    for found in (find_lungs(hu, Unit.HU), find_lungs(grey, Unit.GREY)):
+        assert found[lesion].mean() > 0.7
+        assert dice(found, phantom.lung_mask[index]) > 0.9
+
+
+def test_solid_tissue_without_bronchi_is_no_lung() -> None:
+    shape = (15, 256, 256)
+    phantom = make_phantom(PhantomConfig(label=Diagnosis.HEALTHY, seed=530, shape=shape))
+    for index in range(15):
+        hu = phantom.volume.slice(index)
+        beyond = find_lungs(hu, Unit.HU) & ~phantom.lung_mask[index]
+        assert (beyond & (hu > -100)).sum() < 0.05 * max(phantom.lung_mask[index].sum(), 2000)

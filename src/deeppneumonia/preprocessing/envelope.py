@@ -58,16 +58,37 @@ def _costal_bays(lung: Mask, center: tuple[float, float], scale: float) -> Mask:
     or liver. Seen from the middle of the chest, the bay lies behind the last of the lung.
     """
     hull = _bulging_hull(lung, CHEST_RADIUS * scale, behind_y=center[1])
+    return behind_the_last(lung, hull, center, scale, depth=COSTAL_DEPTH)
+
+
+def behind_the_last(
+    lung: Mask,
+    hull: Mask,
+    center: tuple[float, float],
+    scale: float,
+    *,
+    depth: float,
+    after: Mask | None = None,
+) -> Mask:
+    """What of the hull lies behind the last of the lung, seen from the middle of the chest.
+
+    Args:
+        lung: (rows, columns).
+        hull: (rows, columns), how far to the ribs lung may reach.
+        center: (x, y) of the chest.
+        scale: the body's length scale, in pixels.
+        depth: share of the scale; where more lies behind, nothing is taken.
+        after: the part of the lung behind which to look; behind all of it when None.
+    """
     spine = SPINE_HALF_WIDTH * scale
+    hull = hull.copy()
     hull[:, max(round(center[0] - spine), 0) : max(round(center[0] + spine), 0)] = 0
     radius = float(np.hypot(*lung.shape))
-    size = (round(radius), ANGLES)
-    rays, hull_rays = (
-        np.asarray(cv2.warpPolar(mask, size, center, radius, POLAR), np.uint8)
-        for mask in (lung, hull)
-    )
+    rays, hull_rays = (_rays(mask, radius, center) for mask in (lung, hull))
     behind = _behind_the_last(rays) & hull_rays
-    behind[behind.sum(axis=1) > COSTAL_DEPTH * scale] = 0
+    if after is not None:
+        behind[_outermost(_rays(after, radius, center)) < _outermost(rays)] = 0
+    behind[behind.sum(axis=1) > depth * scale] = 0
     inverse = POLAR | cv2.WARP_INVERSE_MAP
     back = cv2.warpPolar(behind, lung.shape[::-1], center, radius, inverse)
     return hull & np.asarray(back, np.uint8)
@@ -93,6 +114,18 @@ def _bulging_hull(lung: Mask, radius: float, *, behind_y: float) -> Mask:
     hull = np.zeros_like(lung)
     cv2.fillPoly(hull, [np.round(np.stack(arcs, axis=1).reshape(-1, 2)).astype(np.int32)], 1)
     return hull
+
+
+def _rays(mask: Mask, radius: float, center: tuple[float, float]) -> NDArray[np.uint8]:
+    """(angles, radii): the mask along rays from a center."""
+    size = round(radius), ANGLES
+    return np.asarray(cv2.warpPolar(mask, size, center, radius, POLAR), np.uint8)
+
+
+def _outermost(rays: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """(angles,): the place of the outermost 1 of each ray, counted from 1; 0 without any."""
+    places = np.arange(1, rays.shape[1] + 1)
+    return np.asarray((rays * places).max(axis=1), np.int64)
 
 
 def _behind_the_last(rays: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -5,7 +5,8 @@
 2. Air that runs along the picture's edge is outside; the body is the largest thick piece of
    tissue, so a table is never it. Lung is air enclosed by the body: not trachea, not bowel gas.
 3. Airways that open into a lung are cut off; half-aerated lung next to it is added.
-4. Each lung is closed and completed towards the ribs (see `envelope`), so that consolidation at
+4. Dense tissue that holds air bronchograms is lung too (see `consolidation`).
+5. Each lung is closed and completed towards the ribs (see `envelope`), so that consolidation at
    the pleura stays inside while heart and liver stay outside.
 """
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.domain import Unit
+from deeppneumonia.preprocessing.consolidation import consolidated_lung
 from deeppneumonia.preprocessing.envelope import cover_lung
 from deeppneumonia.preprocessing.morphology import (
     Component,
@@ -88,6 +90,8 @@ def _complete(view: View, aerated: Mask, other_air: Mask, body_area: float) -> M
     """Both whole lungs, from what holds air."""
     aerated = without_specks(aerated & (1 - other_air), MIN_LUNG * body_area)
     aerated = _with_soaked(view, aerated, other_air, body_area**0.5)
+    if aerated.any():
+        aerated |= consolidated_lung(view, aerated, other_air, body_area)
     lungs = np.zeros_like(aerated)
     for side in _left_and_right(view, aerated):
         if side.any():
