@@ -1,9 +1,10 @@
-"""What the server stands: status pages under many users, a large upload, a long run.
+"""What the server stands: pages under many users, a large upload, a long run.
 
     python benchmarks/server_load.py --users 50 --seconds 60 --upload-mb 300
     python benchmarks/server_load.py --users 50 --seconds 1200        # the soak
 
-Two workers read phantom studies with the default checkpoint meanwhile. Memory is that of the server
+Two workers read phantom studies with the default checkpoint all the while: a new one is sent
+whenever fewer than two wait, and all but the last thirty are deleted. Memory is that of the server
 process alone (VmRSS), which takes the uploads and answers the pages.
 """
 
@@ -17,41 +18,119 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections import deque
 from pathlib import Path
+from random import Random
 
 import httpx
 
 from deeppneumonia.phantoms import Form, write_cohort
-from deeppneumonia.server.settings import Settings
 
 MEGABYTE = 1024 * 1024
 
 
 class Users:
-    """People who look at one study after the other, each with a second or so between."""
+    """People who look at the list and at one study, about two requests a second each."""
 
-    def __init__(self, address: str, id: str, count: int, seconds: float) -> None:
-        self.address, self.id = address, id
+    def __init__(self, arrivals: "Arrivals", answered: str, count: int, seconds: float) -> None:
+        self.arrivals = arrivals
+        self.paths = {
+            "newest study, REST": "/api/v1/studies/{newest}",
+            "list, REST": "/api/v1/studies",
+            "rows of the list, page": "/?part=true",
+            "newest study, page": "/studies/{newest}",
+            "answered study, page": f"/studies/{answered}",
+        }
         self.ends = time.monotonic() + seconds
-        self.times_ms: list[float] = []
+        self.times_ms: dict[str, list[float]] = {kind: [] for kind in self.paths}
         self.failures = 0
+        # Made before the time begins: each would else read every certificate of the system in it.
+        self.clients = [_client(arrivals.address) for _ in range(count)]
         self.threads = [threading.Thread(target=self._look, args=(n,)) for n in range(count)]
 
     def _look(self, number: int) -> None:
-        with httpx.Client(base_url=self.address, timeout=30) as client:
-            time.sleep(number / len(self.threads))
+        random = Random(number)
+        kinds = list(self.paths)
+        with self.clients[number] as client:
+            time.sleep(random.random())
             while time.monotonic() < self.ends:
-                for path in (f"/api/v1/studies/{self.id}", "/api/v1/studies"):
-                    began = time.perf_counter()
-                    answer = client.get(path)
-                    self.times_ms.append(1000 * (time.perf_counter() - began))
-                    self.failures += answer.status_code != 200
-                time.sleep(1)
+                kind = random.choices(kinds, weights=(4, 2, 2, 1, 1))[0]
+                path = self.paths[kind].format(newest=self.arrivals.sent[-1])
+                began = time.perf_counter()
+                answer = client.get(path)
+                self.times_ms[kind].append(1000 * (time.perf_counter() - began))
+                self.failures += answer.status_code != 200
+                time.sleep(random.random())
 
-    def percentile_ms(self, share: float) -> float:
-        ordered = sorted(self.times_ms)
-        return round(ordered[min(int(share * len(ordered)), len(ordered) - 1)], 1)
+    def report(self) -> dict[str, object]:
+        """Of each kind and of all together: how many, median and 99th percentile in ms."""
+        every = [one for times in self.times_ms.values() for one in times]
+        return {
+            "failures": self.failures,
+            **{kind: _spread(times) for kind, times in self.times_ms.items()},
+            "all": _spread(every),
+        }
+
+
+def _client(address: str) -> httpx.Client:
+    return httpx.Client(base_url=address, timeout=60, verify=False, trust_env=False)
+
+
+def _spread(times_ms: list[float]) -> dict[str, float]:
+    ordered = sorted(times_ms)
+    at = {"p50_ms": 0.5, "p99_ms": 0.99}
+    return {"requests": len(ordered)} | {
+        name: round(ordered[min(int(share * len(ordered)), len(ordered) - 1)], 1)
+        for name, share in at.items()
+        if ordered
+    }
+
+
+class Arrivals:
+    """Keeps both workers busy: sends a study whenever fewer than two wait, deletes old ones."""
+
+    KEPT = 30
+
+    def __init__(self, address: str, archives: list[bytes]) -> None:
+        self.address, self.archives = address, archives
+        self.sent: deque[str] = deque()
+        self.count = self.looks = self.both_busy = 0
+        self._stop = threading.Event()
+        self._client = _client(address)
+
+    def send(self) -> str:
+        """One study that the server has not seen: the end of a zip may bear any comment."""
+        body = self.archives[self.count % len(self.archives)]
+        comment = f"{self.count:08d}".encode()
+        body = body[:-2] + len(comment).to_bytes(2, "little") + comment
+        headers = {"Content-Type": "application/zip"}
+        answer = self._client.post("/api/v1/studies", content=body, headers=headers)
+        answer.raise_for_status()
+        self.count += 1
+        self.sent.append(str(answer.json()["id"]))
+        return self.sent[-1]
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._keep_busy)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def total(self, state: str) -> int:
+        """How many studies are in a state."""
+        asked = {"state": state, "limit": 1}
+        return int(self._client.get("/api/v1/studies", params=asked).json()["total"])
+
+    def _keep_busy(self) -> None:
+        while not self._stop.wait(0.5):
+            self.looks += 1
+            self.both_busy += self.total("running") == 2
+            if self.total("queued") < 2:
+                self.send()
+            if len(self.sent) > self.KEPT:
+                self._client.delete(f"/api/v1/studies/{self.sent.popleft()}")
 
 
 class Memory:
@@ -76,15 +155,18 @@ class Memory:
             time.sleep(0.1)
 
 
-def studies(folder: Path, count: int) -> Iterator[bytes]:
+def archives(folder: Path, count: int) -> list[bytes]:
     """Small phantom patients as zip archives, each another one."""
     write_cohort(folder, per_label=count, shape=(30, 256, 256), form=Form.DICOM)
-    for patient in sorted(one for one in folder.iterdir() if one.is_dir()):
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
-            for file in patient.iterdir():
-                archive.write(file, file.name)
-        yield buffer.getvalue()
+    return [_zipped(one) for one in sorted(folder.iterdir()) if one.is_dir()]
+
+
+def _zipped(patient: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for file in patient.iterdir():
+            archive.write(file, file.name)
+    return buffer.getvalue()
 
 
 def upload(address: str, megabytes: int) -> None:
@@ -101,10 +183,9 @@ def upload(address: str, megabytes: int) -> None:
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
-    settings = Settings(data=str(folder / "data"), workers=2, port=arguments.port)
-    command = [sys.executable, "-m", "deeppneumonia", "serve", "--data", settings.data]
+    command = [sys.executable, "-m", "deeppneumonia", "serve", "--data", str(folder / "data")]
     command += ["--port", str(arguments.port), "--workers", "2", "--config", str(_config(folder))]
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{arguments.port}"
     try:
         _wait(address, process)
@@ -113,32 +194,51 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
         if arguments.upload_mb:
             upload(address, arguments.upload_mb)
         upload_mb = memory.peak_mb - start_mb
-        ids = [_send(address, one) for one in studies(folder / "phantoms", arguments.studies)]
-        users = Users(address, ids[0], arguments.users, arguments.seconds)
+        arrivals = Arrivals(address, archives(folder / "phantoms", 4))
+        answered = _one_answered(arrivals)
+        arrivals.start()
         before_mb = memory.now_mb()
-        for thread in users.threads:
-            thread.start()
-        time.sleep(arguments.seconds / 4)
-        quarter_mb = memory.now_mb()
-        for thread in users.threads:
-            thread.join()
+        users = Users(arrivals, answered, arguments.users, arguments.seconds)
+        quarters_mb = _while_asking(users, memory, arguments.seconds)
+        arrivals.stop()
         return {
             "load_average": os.getloadavg()[0],
-            "requests": len(users.times_ms),
-            "failures": users.failures,
-            "p50_ms": users.percentile_ms(0.5),
-            "p99_ms": users.percentile_ms(0.99),
+            **users.report(),
+            "studies_sent": arrivals.count,
+            "both_workers_busy": round(arrivals.both_busy / max(arrivals.looks, 1), 2),
             "memory_mb": {
-                "at_start": round(start_mb),
-                f"added_by_{arguments.upload_mb}_mb_upload": round(upload_mb),
-                "before_users": round(before_mb),
-                "after_a_quarter": round(quarter_mb),
-                "at_the_end": round(memory.now_mb()),
+                "at_start": round(start_mb, 1),
+                f"added_by_{arguments.upload_mb}_mb_upload": round(upload_mb, 1),
+                "before_users": round(before_mb, 1),
+                "after_each_quarter": [round(one, 1) for one in quarters_mb],
             },
         }
     finally:
         process.terminate()
         process.wait(120)
+
+
+def _while_asking(users: Users, memory: Memory, seconds: float) -> list[float]:
+    """The memory after each quarter of the time."""
+    for thread in users.threads:
+        thread.start()
+    quarters_mb = []
+    for _ in range(4):
+        time.sleep(seconds / 4)
+        quarters_mb.append(memory.now_mb())
+    for thread in users.threads:
+        thread.join()
+    return quarters_mb
+
+
+def _one_answered(arrivals: Arrivals) -> str:
+    """The id of a study that stays, and has its answer already."""
+    id = arrivals.send()
+    arrivals.send()
+    while arrivals.total("done") < 1:
+        time.sleep(0.2)
+    arrivals.sent.remove(id)
+    return id
 
 
 def _config(folder: Path) -> Path:
@@ -158,18 +258,11 @@ def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
     raise SystemExit("The server ended before it was ready.")
 
 
-def _send(address: str, study: bytes) -> str:
-    headers = {"Content-Type": "application/zip"}
-    answer = httpx.post(f"{address}/api/v1/studies", content=study, headers=headers, timeout=60)
-    return str(answer.json()["id"])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--upload-mb", type=int, default=300)
-    parser.add_argument("--studies", type=int, default=4, help="of each label, read meanwhile")
     parser.add_argument("--port", type=int, default=8960)
     with tempfile.TemporaryDirectory() as name:
         print(json.dumps(measure(parser.parse_args(), Path(name)), indent=2))

@@ -15,9 +15,7 @@ from deeppneumonia.server.settings import Settings
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(
-        data=str(tmp_path / "data"), min_free_bytes=0, lease_s=5, backoff_s=0.05, quiet_s=0.2
-    )
+    return Settings(data=str(tmp_path / "data"), min_free_bytes=0, lease_s=5, backoff_s=0.05)
 
 
 @pytest.fixture

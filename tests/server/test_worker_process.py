@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -109,6 +109,18 @@ def test_every_way_in_gives_the_same_answer(tmp_path: Path, checkpoint: Path, st
         assert {"report.html", "report.pdf", "sr.dcm", "key_1.png"} <= set(outputs)
 
 
+def test_an_answer_does_not_wait_for_an_acknowledgement(tmp_path: Path) -> None:
+    """Of the answer's head by the other side, which delays it by 40 ms (Nagle's algorithm)."""
+    arguments = ("--data", str(tmp_path / "data"), "--workers", "0")
+    times_s = []
+    with running(*arguments) as (address, _), httpx.Client(base_url=address) as client:
+        for _ in range(60):
+            start = time.perf_counter()
+            assert client.get("/health/live").status_code == 200
+            times_s.append(time.perf_counter() - start)
+    assert min(times_s[30:]) < 0.03  # the first ones are acknowledged at once
+
+
 def finished(client: httpx.Client, id: str) -> dict[str, object]:
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
@@ -142,14 +154,85 @@ def test_the_server_process_never_loads_torch(tmp_path: Path) -> None:
 
 def test_a_worker_without_its_model_says_why_and_ends(tmp_path: Path) -> None:
     settings = Settings(data=str(tmp_path / "data"), checkpoint=str(tmp_path / "nowhere"))
-    ended = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", "deeppneumonia.server.worker"],
-        input=settings.to_json() + "\n",
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
+    ) as worker:
+        assert worker.stdin is not None and worker.stderr is not None
+        worker.stdin.write(settings.to_json() + "\n")
+        worker.stdin.flush()
+        said = worker.stderr.read()  # to its end, while the server lives
+    assert worker.returncode == 3
+    assert "nowhere" in said and "Traceback" not in said
+
+
+SLOW = """
+import os, sys, time
+from pathlib import Path
+from deeppneumonia.server import worker
+
+def stay(when):
+    Path(sys.argv[1]).write_text(str(os.getpid()))
+    if when == sys.argv[2]:
+        time.sleep(600)
+
+def make(settings):
+    def work(study, folder):
+        stay("working")
+    stay("loading")
+    return work
+
+worker.LEAVE_WITHIN_S = 1
+worker.serve_jobs(make)
+"""
+"""A worker that never comes to an end of what it does."""
+
+SERVE = """
+import json, sys
+from deeppneumonia.server.serving import serve
+from deeppneumonia.server.settings import Settings
+command = json.loads(sys.argv[2])
+serve(Settings.from_json(sys.argv[1]), lambda address: print(address, flush=True), command)
+"""
+
+
+@pytest.mark.parametrize("at", ["loading", "working"])
+def test_no_worker_outlives_a_killed_server(at: str, tmp_path: Path) -> None:
+    note = tmp_path / "worker.pid"
+    settings = Settings(data=str(tmp_path / "data"), port=0, min_free_bytes=0)
+    worker = json.dumps([sys.executable, "-c", SLOW, str(note), at])
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVE, settings.to_json(), worker], stdout=subprocess.PIPE, text=True
     )
-    assert ended.returncode == 3
-    assert "nowhere" in ended.stderr and "Traceback" not in ended.stderr
+    assert server.stdout is not None
+    address = server.stdout.readline().strip()
+    httpx.post(
+        f"{address}api/v1/studies", content=b"x", headers={"Content-Type": "application/zip"}
+    )
+    services = Services.open(settings)
+    try:
+        begun = note.exists if at == "loading" else lambda: services.jobs.counts()["running"]
+        eventually(begun)
+        name = name_of(int(note.read_text()))
+        assert not is_gone(name)
+        server.kill()
+        server.wait()
+        eventually(lambda: is_gone(name))
+        (job,), _ = services.jobs.list()
+        assert (job.state, job.crashes) == ("queued", 0)
+        assert services.roster.names() == set()
+    finally:
+        server.kill()
+        services.database.dispose()
+
+
+def eventually(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
 
 
 def test_a_dead_worker_is_told_from_a_living_one() -> None:

@@ -116,7 +116,7 @@ def tidy(services: Services) -> None:
 def _end(process: subprocess.Popen[str]) -> None:
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()  # asks the worker to leave after its job
+        process.stdin.close()  # asks the worker to leave, see there
     try:
         process.wait(STOP_S)
     except subprocess.TimeoutExpired:

@@ -2,10 +2,12 @@
 
     python -m deeppneumonia.server.worker        settings as one JSON line on standard input
 
-Standard input stays open as long as the server lives; when it ends, the worker finishes the job in
-hand and leaves. Terminate (SIGTERM) does the same.
+Standard input stays open as long as the server lives, however that ends; then the worker takes no
+new job, and one in hand has `LEAVE_WITHIN_S` to be finished before it is given back untouched.
+Terminate (SIGTERM) has it finish the job in hand, however long that takes.
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeppneumonia.errors import DeepPneumoniaError
-from deeppneumonia.server.database import patiently
+from deeppneumonia.server.database import DatabaseAwayError, patiently
 from deeppneumonia.server.jobs import Claim
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
@@ -29,6 +31,11 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.25
 SEEN_EVERY_S = 5.0
 TOO_LONG = 70
+LEAVE_WITHIN_S = 25.0
+"""After the server's end. The supervisor of a server that is stopped waits a little longer."""
+
+NICENESS = 10
+"""A study may take a little longer where a page must not: what is over goes to the readers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,17 @@ class Worker:
             shutil.rmtree(storage.result(claim.id, result), ignore_errors=True)
         logger.info("job %s: %s in %.1f s", claim.id, outcome.status, time.monotonic() - start)
 
+    def give_back(self) -> None:
+        """Let another worker have the job in hand, if the store can be told; else its lease ends.
+
+        Whoever calls this ends the process next: what still works here knows nothing of it.
+        """
+        claim = self._claim
+        with contextlib.suppress(DatabaseAwayError):
+            if claim is not None:
+                self.services.jobs.release(claim)
+            self.services.roster.sign_off(self.name)
+
     def _keep_alive(self) -> None:
         every_s = min(SEEN_EVERY_S, self.services.settings.lease_s / 4)
         while not self.leaving.wait(every_s) or self._claim is not None:
@@ -170,19 +188,32 @@ def serve_jobs(make_work: Callable[[Settings], Work]) -> None:
     """A worker process from beginning to end: settings from standard input, then jobs."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("deeppneumonia").setLevel(logging.INFO)  # other libraries may name people
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the server tells us itself
     settings = Settings.from_json(sys.stdin.readline())
-    os.nice(5)  # pages answer first
+    os.nice(NICENESS)
+    here: list[Worker] = []
+    threading.Thread(target=_leave_with_the_server, args=(here,), daemon=True).start()
     work = make_work(settings)
     worker = Worker(patiently(lambda: Services.open(settings)), work)
+    here.append(worker)
     signal.signal(signal.SIGTERM, lambda *_: worker.leaving.set())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the server tells us itself
-
-    def leave_with_the_server() -> None:
-        sys.stdin.read()
-        worker.leaving.set()
-
-    threading.Thread(target=leave_with_the_server, daemon=True).start()
     worker.run()
+
+
+def _leave_with_the_server(here: list[Worker]) -> None:
+    """Wait for the server's end; this process ends soon after it.
+
+    Args:
+        here: the worker of this process, once there is one.
+    """
+    # Not through sys.stdin: at its end, the interpreter waits for whoever reads from that.
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    if here:
+        here[0].leaving.set()
+        time.sleep(LEAVE_WITHIN_S)
+        here[0].give_back()
+    os._exit(0)
 
 
 if __name__ == "__main__":
