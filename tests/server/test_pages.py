@@ -140,6 +140,7 @@ def test_the_study_page_shows_the_answer_in_words_and_numbers(
     page = client.get(f"/studies/{answered(services, diagnosed())}", headers=HTML).text
     assert "COVID-19 pneumonia: likely" in page and "87%" in page
     assert 'width="10.0" height="10.0"' in page  # the box, as the model gave it
+    assert ">0.90</text>" in page and "The number is a detail&#39;s weight" in page
     assert "morning &lt;b&gt;" in page and "<b>" not in page
 
 

@@ -45,6 +45,7 @@ function swap(root, isVolume) {
   root.querySelector("#stage").hidden = isVolume;
   root.querySelector("#planes").hidden = !isVolume;
   root.querySelector("#slice").closest(".tools").hidden = isVolume;
+  root.querySelector("#zoom").hidden = isVolume; // of the slices alone
 }
 
 async function open(root, study) {
@@ -54,6 +55,7 @@ async function open(root, study) {
     multiplanarShowRender: 0, // never: a surface of a chest shows nothing that is meant here
     crosshairWidth: 0.5,
     isRadiologicalConvention: true, // the patient's right at the left, as everywhere here
+    sagittalNoseLeft: true, // and the front of a sagittal plane, too
     dragAndDropEnabled: false,
     logLevel: "error",
   });
