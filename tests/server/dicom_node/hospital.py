@@ -3,7 +3,9 @@
 The reader stands where the network stands in a worker; all else is the real thing.
 """
 
+import contextlib
 import http.server
+import random
 import re
 import socket
 import ssl
@@ -287,6 +289,9 @@ def eventually(holds: Callable[[], object], patience_s: float = PATIENCE_S) -> N
 
 
 def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    """One that the system does not lend to connections, so that none has it when it is needed."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as taken, contextlib.suppress(OSError):
+            taken.bind(("127.0.0.1", port))
+            return port

@@ -145,7 +145,7 @@ def test_one_association_too_many_is_rejected(listen: Listen, hospital: ModuleTy
 
 
 def test_connections_that_say_nothing_do_not_add_up(listen: Listen, hospital: ModuleType) -> None:
-    listener = listen(max_associations=2, network_timeout_s=5)
+    listener = listen(max_associations=2, network_timeout_s=10)
     silent = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(8)]
     assert all(is_closed(connection) for connection in silent[4:])
     hospital.eventually(lambda: listener.connections == 4)
