@@ -199,7 +199,8 @@ serve(Settings.from_json(sys.argv[1]), lambda address: print(address, flush=True
 
 
 @pytest.mark.parametrize("at", ["loading", "working"])
-def test_no_worker_outlives_a_killed_server(at: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_no_worker_outlives_its_server(how: signal.Signals, at: str, tmp_path: Path) -> None:
     note = tmp_path / "worker.pid"
     settings = Settings(data=str(tmp_path / "data"), port=0, min_free_bytes=0)
     worker = json.dumps([sys.executable, "-c", SLOW, str(note), at])
@@ -217,8 +218,10 @@ def test_no_worker_outlives_a_killed_server(at: str, tmp_path: Path) -> None:
         eventually(begun)
         name = name_of(int(note.read_text()))
         assert not is_gone(name)
-        server.kill()
+        server.send_signal(how)
         server.wait()
+        if how == signal.SIGTERM:
+            assert server.returncode == 0 and is_gone(name)
         eventually(lambda: is_gone(name))
         (job,), _ = services.jobs.list()
         assert (job.state, job.crashes) == ("queued", 0)

@@ -1,7 +1,9 @@
 """The server as a process: listens, keeps its workers, and stops in good order."""
 
 import gc
+import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -31,6 +33,8 @@ def serve(
     Raises:
         ConfigError: others could reach the server, and there is no user yet.
     """
+    # uvicorn sends itself the signal again when it is done, which would be the end of us there.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     services = open_services(settings)
     if not settings.is_loopback and not settings.oidc and not services.accounts.users():
         raise ConfigError(
