@@ -10,7 +10,7 @@ same sizes with their middles drawn from the lung, points drawn from the lung.
 import argparse
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from deeppneumonia.models import create_model
 from deeppneumonia.phantoms import PhantomConfig, make_phantom
 from deeppneumonia.preprocessing import Fill, examine
 from deeppneumonia.preprocessing.picture import make_picture
-from deeppneumonia.readers import read_volume
+from deeppneumonia.readers import read_volume, sharing_a_child
 from deeppneumonia.workflows.key_slices import log_odds, within
 from deeppneumonia.workflows.releases import open_checkpoint
 
@@ -44,8 +44,13 @@ LEAST_LESION = 0.005
 """Share of the lung; smaller lesions are a handful of pixels in the network's picture."""
 
 FIRST_SEED = 800_000
+BATCH = 16
 DRAWS = 200
 KS = (1, 3, 6)
+
+
+Row = dict[str, float]
+Pictures = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -87,15 +92,16 @@ def masked_pictures(data: Path, site: str, checkpoint: Checkpoint) -> Iterator[L
     """Every slice with a lesion drawn by a radiologist; MosMed's also lie among training ones."""
     with (data / site / "manifest.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["lesion_mask"]]
-    for row in rows:
-        mask = cv2.imread(str(data / site / row["lesion_mask"]), cv2.IMREAD_GRAYSCALE)
-        volume = read_volume(data / site / row["path"])
-        found = examine(volume, checkpoint.metadata.preprocessing)
-        if not found.kept or mask.shape != found.kept[0].grey.shape:
-            continue
-        lesion = on_picture(site, row["patient_id"], "covid", found.kept[0], mask, checkpoint)
-        if lesion is not None:
-            yield lesion
+    with sharing_a_child():
+        for row in rows:
+            mask = cv2.imread(str(data / site / row["lesion_mask"]), cv2.IMREAD_GRAYSCALE)
+            volume = read_volume(data / site / row["path"])
+            found = examine(volume, checkpoint.metadata.preprocessing)
+            if not found.kept or mask.shape != found.kept[0].grey.shape:
+                continue
+            lesion = on_picture(site, row["patient_id"], "covid", found.kept[0], mask, checkpoint)
+            if lesion is not None:
+                yield lesion
 
 
 def phantoms(count: int, checkpoint: Checkpoint) -> Iterator[Lesion]:
@@ -119,24 +125,36 @@ def some(lesions: Sequence[Lesion], most: int) -> list[Lesion]:
     return [lesions[int(number * step)] for number in range(min(most, len(lesions)))]
 
 
-def measure(lesions: Sequence[Lesion], checkpoint: Checkpoint, *, faithful: int) -> dict[str, Any]:
-    """Means over the slices of one site."""
+def heats_of(lesions: Sequence[Lesion], checkpoint: Checkpoint) -> Pictures:
+    """(n, side, side): Grad-CAM for each slice's own label, as a report draws it."""
+    network, classes = checkpoint.network.eval(), checkpoint.metadata.classes
+    heats = []
+    for first in range(0, len(lesions), BATCH):
+        some_of_them = lesions[first : first + BATCH]
+        pictures = np.stack([one.picture for one in some_of_them])[:, None]
+        heats.append(
+            grad_cam(
+                network,
+                network.cam_layer,
+                torch.from_numpy(pictures),
+                torch.tensor([classes.index(one.label) for one in some_of_them]),
+                logits_of=lambda answer: log_odds(answer.logits),
+            )
+        )
+    return np.concatenate(heats)
+
+
+def rows_of(lesions: Sequence[Lesion], checkpoint: Checkpoint, *, faithful: int) -> list[Row]:
+    """What is measured of each slice."""
+    if not lesions:
+        return []
     classes = checkpoint.metadata.classes
-    network, engine = checkpoint.network.eval(), TorchEngine(checkpoint, device="cpu")
+    engine = TorchEngine(checkpoint, device="cpu", batch=BATCH)
+    output = engine.run(np.stack([one.picture for one in lesions]))
     rng = np.random.default_rng(0)
-    rows: list[dict[str, float]] = []
-    for number, one in enumerate(lesions):
+    rows = []
+    for number, (one, heat) in enumerate(zip(lesions, heats_of(lesions, checkpoint), strict=True)):
         target = classes.index(one.label)
-        tensor = torch.from_numpy(one.picture[None, None])
-        heat = grad_cam(
-            network,
-            network.cam_layer,
-            tensor,
-            torch.tensor([target]),
-            logits_of=lambda answer: log_odds(answer.logits),
-        )[0]
-        output = engine.run(one.picture[None])
-        ranked = output.boxes[0][np.argsort(-output.detail_probabilities[0, :, target])]
         drawn_heat = within(heat, one.lung)  # as a report shows it
         row = {
             "pointing": pointing_hit(drawn_heat, one.lesion),
@@ -145,48 +163,60 @@ def measure(lesions: Sequence[Lesion], checkpoint: Checkpoint, *, faithful: int)
             "energy": energy_inside(drawn_heat, one.lesion),
             "heat_in_lung": energy_inside(heat, one.lung),
         }
-        for k in KS if len(ranked) else ():
-            drawn = [
-                hit_at(random_boxes(one.lung, ranked, rng), one.lesion, k) for _ in range(DRAWS)
-            ]
-            row |= {
-                f"boxes_at_{k}": hit_at(ranked, one.lesion, k),
-                f"random_at_{k}": np.mean(drawn),
-            }
+        ranked = output.boxes[number][np.argsort(-output.detail_probabilities[number, :, target])]
+        if len(ranked):
+            drawn = [random_boxes(one.lung, ranked, rng) for _ in range(DRAWS)]
+            for k in KS:
+                row[f"boxes_at_{k}"] = hit_at(ranked, one.lesion, k)
+                row[f"random_at_{k}"] = np.mean([hit_at(box, one.lesion, k) for box in drawn])
         if number < faithful:
             ask = lambda pictures, t=target: engine.run(pictures).probabilities[:, t]  # noqa: E731
-            noise = rng.random(heat.shape)
             found = faithfulness(one.picture, drawn_heat, one.lung, ask)
-            random = faithfulness(one.picture, noise, one.lung, ask)
+            random = faithfulness(one.picture, rng.random(heat.shape), one.lung, ask)
             row |= {"deletion": found.deletion, "deletion_random": random.deletion}
             row |= {"insertion": found.insertion, "insertion_random": random.insertion}
         rows.append({name: float(value) for name, value in row.items()})
+    return rows
+
+
+def means(lesions: Sequence[Lesion], rows: Sequence[Row]) -> dict[str, Any]:
+    """Over slices; patients say how many people they come from."""
     names = dict.fromkeys(name for row in rows for name in row)
-    means = {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
-    patients = len({one.patient for one in lesions})
-    return {"slices": len(lesions), "patients": patients, **means}
+    found = {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
+    return {"slices": len(rows), "patients": len({one.patient for one in lesions}), **found}
+
+
+def measure(
+    lesions: Sequence[Lesion], checkpoint: Checkpoint, *, faithful: int, trained: Set[str]
+) -> dict[str, Any]:
+    """Means over all slices, and over those of patients the network was not trained on."""
+    rows = rows_of(lesions, checkpoint, faithful=faithful)
+    found = {"all": means(lesions, rows)}
+    unseen = [place for place, one in enumerate(lesions) if one.patient not in trained]
+    if trained and 0 < len(unseen) < len(rows):
+        found["unseen patients"] = means([lesions[n] for n in unseen], [rows[n] for n in unseen])
+    return found
 
 
 def slice_ranking(data: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     """AUC of the slices' disease probability against infected or not, inside each patient."""
-    engine = TorchEngine(checkpoint, device="cpu")
+    engine = TorchEngine(checkpoint, device="cpu", batch=BATCH)
+    healthy = checkpoint.metadata.classes.index("healthy")
     with (data / "covid_ct_md" / "manifest.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["label"] != "healthy"]
     found: dict[str, Any] = {}
     for patient in sorted({row["patient_id"] for row in rows}):
         mine = [row for row in rows if row["patient_id"] == patient]
-        infected, disease = [], []
-        for row in mine:
-            volume = read_volume(data / "covid_ct_md" / row["path"])
-            kept = examine(volume, checkpoint.metadata.preprocessing).kept
-            if not kept:
-                continue
-            probabilities = engine.run(kept[0].picture[None]).probabilities[0]
-            healthy = checkpoint.metadata.classes.index("healthy")
-            disease.append(1 - float(probabilities[healthy]))
-            infected.append(row["infection_slice"] == "1")
-        told, place = np.array(infected), np.array(disease)
-        pairs = place[told][:, None] - place[~told][None, :]
+        pictures, infected = [], []
+        with sharing_a_child():
+            for row in mine:
+                volume = read_volume(data / "covid_ct_md" / row["path"])
+                for kept in examine(volume, checkpoint.metadata.preprocessing).kept:
+                    pictures.append(kept.picture)
+                    infected.append(row["infection_slice"] == "1")
+        told = np.array(infected)
+        disease = 1 - engine.run(np.stack(pictures)).probabilities[:, healthy]
+        pairs = disease[told][:, None] - disease[~told][None, :]
         auc = float(((pairs > 0) + 0.5 * (pairs == 0)).mean()) if pairs.size else None
         found[mine[0]["label"]] = {"slices": len(told), "infected": int(told.sum()), "auc": auc}
     return found
@@ -208,11 +238,16 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="default")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--most", type=int, default=40, help="slices of each site")
-    parser.add_argument("--faithful", type=int, default=8, help="slices of each site, deletion")
+    parser.add_argument("--most", type=int, default=30, help="slices of each site")
+    parser.add_argument("--faithful", type=int, default=6, help="slices of each site, deletion")
+    parser.add_argument("--split", type=Path, help="CSV that says who was trained on")
     options = parser.parse_args()
     checkpoint = open_checkpoint(options.checkpoint)
     random = with_random_weights(checkpoint)
+    trained: set[str] = set()
+    if options.split:
+        with options.split.open(encoding="utf-8") as file:
+            trained = {r["patient_id"] for r in csv.DictReader(file) if r["split"] == "train"}
     sites = {
         "mosmed": list(masked_pictures(options.data, "mosmed", checkpoint)),
         "medseg": list(masked_pictures(options.data, "medseg", checkpoint)),
@@ -221,11 +256,10 @@ def main() -> None:
     found: dict[str, Any] = {"checkpoint": checkpoint.sha256, "sites": {}}
     for site, lesions in sites.items():
         chosen = some(lesions, options.most)
-        found["sites"][site] = {
-            "trained": measure(chosen, checkpoint, faithful=options.faithful),
-            "random_weights": measure(chosen, random, faithful=0),
-        }
-        print(site, json.dumps(found["sites"][site], indent=1), flush=True)
+        told = measure(chosen, checkpoint, faithful=options.faithful, trained=trained)
+        told["random weights"] = means(chosen, rows_of(chosen, random, faithful=0))
+        found["sites"][site] = told
+        print(site, json.dumps(told, indent=1), flush=True)
     found["slice_ranking"] = {
         "trained": slice_ranking(options.data, checkpoint),
         "random_weights": slice_ranking(options.data, random),
@@ -241,8 +275,8 @@ def print_table(found: dict[str, Any]) -> None:
         "deletion", "deletion_random", "insertion", "insertion_random",
     ]  # fmt: skip
     print("| | " + " | ".join(columns) + " |\n" + "|---" * (len(columns) + 1) + "|")
-    for site, weights in found["sites"].items():
-        for kind, row in weights.items():
+    for site, kinds in found["sites"].items():
+        for kind, row in kinds.items():
             cells = [
                 "-"
                 if row.get(name) is None

@@ -89,6 +89,24 @@ def test_the_threshold_stops_where_too_many_would_go_without_an_answer() -> None
     assert chosen.accuracy == pytest.approx(8 / 9)
 
 
+def test_who_has_no_answer_anyway_counts_against_the_threshold() -> None:
+    covid = [0.55, 0.60, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95, 0.96, 0.97]
+    labels = np.array([1, 1, 0, 0, 0, 0, 0, 0, 0, 0])
+    sure_but_open = np.arange(10) == 9
+    for most, threshold, answered in ((0.1, 0.0, 0.9), (0.2, 0.60, 0.8), (0.3, 0.70, 0.7)):
+        chosen = choose_confidence_threshold(
+            labels, two_classes(covid), left_open=sure_but_open, most_unanswered=most
+        )
+        assert (chosen.threshold, chosen.answered) == (threshold, pytest.approx(answered))
+
+
+def test_where_nobody_is_left_to_answer_nothing_is_chosen() -> None:
+    chosen = choose_confidence_threshold(
+        np.array([0, 1]), two_classes([0.6, 0.3]), left_open=np.ones(2, bool)
+    )
+    assert (chosen.threshold, chosen.answered) == (0, 0)
+
+
 def test_an_operating_point_reaches_its_sensitivity_and_no_lower_threshold_is_taken() -> None:
     covid = [0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.1]
     others = [0.55, 0.32, 0.2, 0.05]

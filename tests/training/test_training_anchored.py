@@ -18,6 +18,7 @@ from deeppneumonia.training.final_layer import (
     with_head,
     with_statistics_of,
 )
+from deeppneumonia.training.span import Span
 
 RNG = np.random.default_rng(0)
 OLD = LinearHead(RNG.normal(size=(3, 5)), RNG.normal(size=3))
@@ -27,7 +28,7 @@ EVEN = np.ones(40)
 
 
 def fitted(penalty: float) -> LinearHead:
-    return fit_anchored(OLD, INPUTS, LABELS, EVEN, present=[0, 2], penalty=penalty)
+    return fit_anchored(OLD, INPUTS, LABELS, EVEN, present=[0, 2], penalties=[penalty])[0]
 
 
 def test_the_fit_is_the_minimum_of_its_objective() -> None:
@@ -66,9 +67,34 @@ def test_a_class_that_the_hospital_lacks_keeps_its_weights_and_its_place() -> No
 
 def test_labels_of_one_class_and_penalties_of_nothing_are_refused() -> None:
     with pytest.raises(ValueError, match="two present classes"):
-        fit_anchored(OLD, INPUTS, LABELS, EVEN, present=[0], penalty=1)
-    with pytest.raises(ValueError, match="penalty must be more than 0"):
+        fit_anchored(OLD, INPUTS, LABELS, EVEN, present=[0], penalties=[1])
+    with pytest.raises(ValueError, match="penalties must be more than 0"):
         fitted(0.0)
+
+
+def test_several_penalties_at_once_give_what_each_gives_alone() -> None:
+    penalties = [float("inf"), 1.0, 0.01]
+    together = fit_anchored(OLD, INPUTS, LABELS, EVEN, present=[0, 2], penalties=penalties)
+    for penalty, head in zip(penalties, together, strict=True):
+        assert np.array_equal(head.weight, fitted(penalty).weight)
+
+
+@pytest.mark.parametrize("count", [7, 30], ids=["fewer slices than inputs", "more"])
+def test_a_refit_within_the_span_of_the_slices_is_the_refit(count: int) -> None:
+    inputs = RNG.normal(size=(count, 20)).astype(np.float32) + 1
+    old = LinearHead(RNG.normal(size=(3, 20)), RNG.normal(size=3))
+    labels, even = np.arange(count) % 2, np.ones(count)
+    span = Span.of(inputs)
+    short, start = span.shorten(inputs), span.shorten_head(old)
+    assert short.shape == (count, min(count, 20))
+    assert start.logits(short) == pytest.approx(old.logits(inputs), abs=1e-9)
+    settings = {"present": [0, 1], "penalties": [0.1]}
+    refitted = fit_anchored(start, short, labels, even, **settings)[0]
+    long = fit_anchored(old, inputs, labels, even, **settings)[0]
+    back = span.lengthen_head(old, refitted)
+    assert back.weight == pytest.approx(long.weight, abs=1e-4)
+    elsewhere = RNG.normal(size=(5, 20))  # inputs that took no part in the span
+    assert back.logits(elsewhere) == pytest.approx(long.logits(elsewhere), abs=1e-3)
 
 
 @pytest.mark.parametrize("name", list_models())

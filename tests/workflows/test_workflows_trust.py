@@ -14,6 +14,7 @@ from deeppneumonia.domain import Status
 from deeppneumonia.errors import TrainingError
 from deeppneumonia.phantoms import PhantomConfig, make_phantom, write_png
 from deeppneumonia.phantoms.other_pictures import mr_like
+from deeppneumonia.workflows.calibration import refit_confidence
 from deeppneumonia.workflows.diagnose import Diagnoser
 from deeppneumonia.workflows.evaluate import evaluate_manifests
 from deeppneumonia.workflows.outliers import fit_ood
@@ -57,6 +58,24 @@ def test_fitting_statistics_changes_nothing_else(checkpoint: Path, knowing: Path
     before, after = load_checkpoint(checkpoint), load_checkpoint(knowing)
     assert before.metadata.ood is None and after.metadata.ood is not None
     assert replace(after.metadata, ood=None) == before.metadata
+    for name, tensor in before.network.state_dict().items():
+        assert (after.network.state_dict()[name] == tensor).all()
+
+
+def test_a_threshold_chosen_anew_changes_nothing_else(
+    knowing: Path, divided: Path, tmp_path: Path
+) -> None:
+    found = refit_confidence(
+        knowing, divided, tmp_path / "again.safetensors", cache=tmp_path / "cache", device="cpu"
+    )
+    before, after = load_checkpoint(knowing), load_checkpoint(tmp_path / "again.safetensors")
+    assert after.metadata == found
+    told = found.metrics["validation"]
+    assert told["patients"] == 6
+    # Six patients: leaving one open would leave more than one in twenty without an answer.
+    assert found.thresholds.confidence == 0 and told["answered"] == 1
+    kept = {"thresholds": before.metadata.thresholds, "metrics": before.metadata.metrics}
+    assert replace(found, **kept) == before.metadata
     for name, tensor in before.network.state_dict().items():
         assert (after.network.state_dict()[name] == tensor).all()
 

@@ -127,26 +127,31 @@ def choose_confidence_threshold(
     labels: NDArray[np.integer],
     probabilities: NDArray[np.floating],
     *,
+    left_open: NDArray[np.bool_] | None = None,
     target_accuracy: float = TARGET_ACCURACY,
     most_unanswered: float = MOST_UNANSWERED,
 ) -> ConfidenceThreshold:
     """Below which confidence to say "indeterminate", from calibrated validation patients.
 
-    The threshold starts at 0, where everybody is answered, and rises from one patient's confidence
-    to the next until the answers are right often enough, or until one more step would leave more
-    than `most_unanswered` of the patients without an answer.
+    The threshold starts at 0 and rises from one patient's confidence to the next until the answers
+    are right often enough, or until one more step would leave more than `most_unanswered` of the
+    patients without an answer, those counted who have none whatever the threshold.
 
     Args:
         labels: (P,) class indices.
         probabilities: (P, C), calibrated; NaN rows are left out.
+        left_open: (P,): who gets no answer for another reason; nobody when None.
         target_accuracy: share of right answers at which the threshold stops.
         most_unanswered: share of patients that may be left without an answer.
     """
+    asked = is_answered(probabilities)
+    others = np.ones(asked.sum(), bool) if left_open is None else ~left_open[asked]
     labels, probabilities = _answers(labels, probabilities)
     confidence, correct = _confidence(labels, probabilities)
-    chosen = ConfidenceThreshold(threshold=0.0, answered=1.0, accuracy=float(correct.mean()))
-    for step in np.unique(confidence)[1:]:
-        answered = confidence >= step
+    accuracy = float(correct[others].mean()) if others.any() else 0.0
+    chosen = ConfidenceThreshold(threshold=0.0, answered=float(others.mean()), accuracy=accuracy)
+    for step in np.unique(confidence[others])[1:]:
+        answered = others & (confidence >= step)
         if chosen.accuracy >= target_accuracy or answered.mean() < 1 - most_unanswered:
             break
         chosen = ConfidenceThreshold(

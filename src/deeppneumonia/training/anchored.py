@@ -13,8 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
+from threadpoolctl import ThreadpoolController
 
 Floats = NDArray[np.floating]
+
+LIBRARIES = ThreadpoolController()
+"""Beside other work, threads on matrices this small wait for each other most of the time."""
 
 LEAST_DIRECTION = 1e-7
 """Directions with less than this share of the greatest variance are rounding errors."""
@@ -45,13 +49,15 @@ def fit_anchored(
     weights: NDArray[np.floating],
     *,
     present: Sequence[int],
-    penalty: float,
-) -> LinearHead:
-    """The head that minimises cross-entropy plus `penalty` / 2 times its squared distance to `old`.
+    penalties: Sequence[float],
+) -> list[LinearHead]:
+    """For each penalty the head that minimises cross-entropy plus `penalty` / 2 times its squared
+    distance to `old`.
 
     Distance is measured on inputs that were centred and scaled to mean squared length 1, so that a
     penalty means the same for every network. Only the classes at hand are told apart: the mean of
     their logits stays where it was, and with it the odds of a class that this hospital lacks.
+    What does not depend on the penalty is worked out once.
 
     Args:
         old: the head to stay near.
@@ -59,30 +65,34 @@ def fit_anchored(
         labels: (n,) class indices, all of them in `present`.
         weights: (n,) of the slices.
         present: the classes that these patients have, two or more.
-        penalty: more than 0; infinite keeps the old head.
+        penalties: each more than 0; infinite keeps the old head.
     """
     if len(present) < 2 or not set(np.unique(labels)) <= set(present):
         raise ValueError(f"labels must be of two present classes or more, not of {list(present)}")
-    if not penalty > 0:
-        raise ValueError(f"penalty must be more than 0, not {penalty}")
-    if np.isinf(penalty):
-        return old
+    if not all(penalty > 0 for penalty in penalties):
+        raise ValueError(f"penalties must be more than 0, not {list(penalties)}")
     share = np.asarray(weights, np.float64) / np.sum(weights)
     mean = share @ inputs
     centred = np.asarray(inputs, np.float64) - mean
     length = np.sqrt(share @ (centred**2).sum(axis=1)) + 1e-12
     rows = np.hstack([centred / length, np.ones((len(inputs), 1))])  # (n, D + 1)
-    variance, axes = np.linalg.eigh(rows @ rows.T)
-    kept = variance > LEAST_DIRECTION * variance[-1]
-    scale = np.sqrt(variance[kept])
-    seen = axes[:, kept] * scale  # (n, r): the rows in r orthogonal directions
-    start = old.logits(inputs)[:, list(present)]
-    change = _minimise(seen, start, np.searchsorted(sorted(present), labels), share, penalty)
-    slopes = change.T @ ((axes[:, kept] / scale).T @ rows)  # (P, D + 1)
-    weight, bias = old.weight.copy(), old.bias.copy()
-    weight[list(present)] += slopes[:, :-1] / length
-    bias[list(present)] += slopes[:, -1] - slopes[:, :-1] @ mean / length
-    return LinearHead(weight, bias)
+    with LIBRARIES.limit(limits=1, user_api="blas"):
+        variance, axes = np.linalg.eigh(rows @ rows.T)
+        kept = variance > LEAST_DIRECTION * variance[-1]
+        scale = np.sqrt(variance[kept])
+        seen = axes[:, kept] * scale  # (n, r): the rows in r orthogonal directions
+        start = old.logits(inputs)[:, list(present)]
+        codes = np.searchsorted(sorted(present), labels)
+        back = (axes[:, kept] / scale).T @ rows  # (r, D + 1)
+
+        def changed(penalty: float) -> LinearHead:
+            slopes = _minimise(seen, start, codes, share, penalty).T @ back  # (P, D + 1)
+            weight, bias = old.weight.copy(), old.bias.copy()
+            weight[list(present)] += slopes[:, :-1] / length
+            bias[list(present)] += slopes[:, -1] - slopes[:, :-1] @ mean / length
+            return LinearHead(weight, bias)
+
+        return [old if np.isinf(penalty) else changed(penalty) for penalty in penalties]
 
 
 def _minimise(

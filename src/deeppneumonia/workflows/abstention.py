@@ -1,21 +1,46 @@
 """Who gets no answer, for which reason, and how wrong the others are."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppneumonia.checkpoint import Checkpoint
+from deeppneumonia.checkpoint import Checkpoint, CheckpointMetadata
+from deeppneumonia.datasets import ManifestRow
+from deeppneumonia.domain import QualityFlag
+from deeppneumonia.errors import InputRefusedError
 from deeppneumonia.evaluation import aggregate_by_patient, calibrate
 from deeppneumonia.evaluation.abstention import risk_coverage
 from deeppneumonia.evaluation.patients import is_answered
 from deeppneumonia.inference import statistics_of
+from deeppneumonia.preprocessing import Examination, PreprocessConfig, check_input, examine
+from deeppneumonia.readers import read_volume
 from deeppneumonia.workflows.scored import Scored
 
 POINTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 """Coverages at which the curve is stated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What reader, preprocessing and input checks said of one row of a manifest."""
+
+    examination: Examination
+    flags: tuple[QualityFlag, ...]
+
+
+def look_at(row: ManifestRow, file: Path, config: PreprocessConfig) -> Looked | None:
+    """Read and check one row as `diagnose` would; None when it is refused."""
+    try:
+        volume = replace(read_volume(file), lung_masked=row.lung_masked)
+        found = examine(volume, config)
+        flags = (*volume.flags, *found.flags, *check_input(volume, found).flags)
+    except InputRefusedError:
+        return None
+    return Looked(found, flags)
 
 
 @dataclass(slots=True)
@@ -26,11 +51,11 @@ class Doubts:
     blocking: int = 0
     leaving_open: int = 0
 
-    def add(self, *, blocks: bool, leaves_open: bool) -> None:
-        """One more row."""
+    def add(self, looked: "Looked | None") -> None:
+        """One more row; None is a refused one."""
         self.rows += 1
-        self.blocking += blocks
-        self.leaving_open += leaves_open
+        self.blocking += looked is None or any(flag.blocks for flag in looked.flags)
+        self.leaving_open += looked is not None and any(f.leaves_open for f in looked.flags)
 
     @property
     def unusable(self) -> bool:
@@ -51,12 +76,16 @@ def abstention(
     A patient with several rows counts as refused, or left open by a check, when most rows are.
     """
     metadata = checkpoint.metadata
+    kept = is_answered(scored.probabilities)
     table = aggregate_by_patient(scored.labels, scored.probabilities, scored.groups)
     probabilities = calibrate(table.probabilities, metadata.temperature)
     answered = is_answered(probabilities)
     confidence = np.nan_to_num(probabilities).max(axis=1)
     wrong = np.nan_to_num(probabilities).argmax(axis=1) != table.labels
-    distances, limit = _distances(checkpoint, scored, table.patients)
+    distances, limit = distances_of(
+        metadata, scored.features[kept], [scored.groups[n] for n in np.flatnonzero(kept)],
+        table.patients,
+    )  # fmt: skip
     refused = ~answered | np.array([doubts[one].unusable for one in table.patients])
     checked = ~refused & np.array([doubts[one].doubtful for one in table.patients])
     far = ~refused & ~checked & (distances > limit)
@@ -93,18 +122,30 @@ def _curve(wrong: NDArray[np.bool_], doubt: NDArray[np.float64]) -> dict[str, An
     }
 
 
-def _distances(
-    checkpoint: Checkpoint, scored: Scored, patients: tuple[str, ...]
+def distances_of(
+    metadata: CheckpointMetadata,
+    features: NDArray[np.floating],
+    groups: Sequence[str],
+    patients: Sequence[str],
 ) -> tuple[NDArray[np.float64], float]:
-    """(P,) distances from the training patients, and the limit; 0 and infinity when not known."""
-    statistics = statistics_of(checkpoint.metadata)
+    """How far patients lie from the training patients, and the limit.
+
+    Args:
+        metadata: of the checkpoint.
+        features: (n, F) of slices.
+        groups: n patient keys.
+        patients: P of them.
+
+    Returns:
+        (P,), 0 for a patient without slices; the limit is infinite where nothing is known.
+    """
+    statistics = statistics_of(metadata)
     distances = np.zeros(len(patients))
     if statistics is None:
         return distances, float("inf")
-    answered = is_answered(scored.probabilities)
-    groups = np.array(scored.groups)
+    whose = np.array(groups)
     for place, patient in enumerate(patients):
-        rows = answered & (groups == patient)
+        rows = whose == patient
         if rows.any():
-            distances[place] = statistics.distance(scored.features[rows]).value
+            distances[place] = statistics.distance(features[rows]).value
     return distances, statistics.limit

@@ -8,7 +8,7 @@ nothing; the new checkpoint is written only if it is better there.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from deeppneumonia.training.final_layer import (
     head_of,
     with_statistics_of,
 )
+from deeppneumonia.training.span import Span
 from deeppneumonia.workflows.finetune_save import Made, save_tuned
 from deeppneumonia.workflows.finetune_scores import (
     Answered,
@@ -133,10 +134,14 @@ def _compared(
     )
     seen = reading.look(new.pictures)
     known = new.slices(seen.inputs)
-    tuned = tune(before.head, before.temperature, known, seed=SEED)
+    span = Span.of(seen.inputs)
+    short = new.slices(span.shorten(seen.inputs))
+    start = replace(before, head=span.shorten_head(before.head))
+    tuned = tune(start.head, start.temperature, short, seed=SEED)
+    tuned = replace(tuned, head=span.lengthen_head(before.head, tuned.head))
     labels, as_it_is = calibrated_patients(before, known)
     answered = Answered(labels, [checkpoint.metadata.classes.labels[c] for c in known.present])
-    held_out = nested_answers(before.head, before.temperature, known, seed=SEED)
+    held_out = nested_answers(start.head, start.temperature, short, seed=SEED)
     rows = {"as it is": row_of(answered, as_it_is, as_it_is)}
     written = None
     if held_out is not None:
@@ -148,7 +153,7 @@ def _compared(
         elif is_less_surprised(answered, of_refreshed, as_it_is):
             written = REFRESHED
     rows |= _without_labels(reading, before, new, old, answered, as_it_is)
-    points = [curve_point(before, known, n, seed=SEED) for n in sizes]
+    points = [curve_point(start, short, n, seed=SEED) for n in sizes]
     result: dict[str, Any] = {
         "patients": patient_counts(new, checkpoint),
         "groups": len(set(new.groups.tolist())),

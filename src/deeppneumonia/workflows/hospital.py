@@ -30,7 +30,7 @@ class Hospital:
     patients: NDArray[np.str_]
     groups: NDArray[np.str_]
 
-    def slices(self, inputs: NDArray[np.float32]) -> Slices:
+    def slices(self, inputs: NDArray[np.floating]) -> Slices:
         """The same slices as the last layer is given them."""
         return Slices(inputs, self.labels, self.patients, self.groups)
 

@@ -104,9 +104,9 @@ def train_recipe(
     )
     save_checkpoint(path, network, _with_history(plain, manifest, recipe, started, result))
     shipped = load_checkpoint(path)  # calibrated as it will be used, in half precision
-    metadata = calibrated(shipped, cache, device)
     if divided is None:
-        metadata = with_statistics(replace(shipped, metadata=metadata), cache, device)
+        shipped = replace(shipped, metadata=with_statistics(shipped, cache, device))
+    metadata = calibrated(shipped, manifest, cache, device)
     sha256 = save_checkpoint(path, shipped.network, metadata)
     return Trained(path, sha256, result.best_epoch, result.best_auc, patients_by_part(manifest))
 

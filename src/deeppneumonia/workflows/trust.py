@@ -7,7 +7,7 @@ reads out of the frozen features, of all of them. And what is lost and won by no
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from deeppneumonia.checkpoint import Checkpoint
 from deeppneumonia.datasets import Manifest, ManifestRow
 from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.domain import LungSlice
-from deeppneumonia.errors import InputRefusedError
 from deeppneumonia.evaluation.bootstrap import Interval
 from deeppneumonia.evaluation.patients import is_answered, over_classes
 from deeppneumonia.evaluation.probes import (
@@ -29,11 +28,9 @@ from deeppneumonia.evaluation.probes import (
 )
 from deeppneumonia.files import write_whole
 from deeppneumonia.inference import TorchEngine
-from deeppneumonia.preprocessing import check_input, examine
 from deeppneumonia.preprocessing.counterfactuals import curves, views_without
-from deeppneumonia.readers import read_volume
 from deeppneumonia.reports.trust_page import render_trust
-from deeppneumonia.workflows.abstention import Doubts, abstention
+from deeppneumonia.workflows.abstention import Doubts, abstention, look_at
 from deeppneumonia.workflows.scored import Scored
 from deeppneumonia.workflows.trust_findings import trust_page
 
@@ -126,20 +123,12 @@ def _look(
     doubts: dict[str, Doubts] = defaultdict(Doubts)
     config, classes = checkpoint.metadata.preprocessing, checkpoint.metadata.classes
     for done, row in enumerate(manifest.rows, start=1):
-        try:
-            volume = replace(read_volume(manifest.file(row)), lung_masked=row.lung_masked)
-            found = examine(volume, config)
-            flags = (*volume.flags, *found.flags, *check_input(volume, found).flags)
-        except InputRefusedError:
-            doubts[row.patient_id].add(blocks=True, leaves_open=False)
-            continue
-        doubts[row.patient_id].add(
-            blocks=any(flag.blocks for flag in flags),
-            leaves_open=any(flag.leaves_open for flag in flags),
-        )
-        if row in chosen.get(row.patient_id, ()):
+        looked = look_at(row, manifest.file(row), config)
+        doubts[row.patient_id].add(looked)
+        if looked and row in chosen.get(row.patient_id, ()):
             label = classes.index(row.label)
-            kept = found.kept[max((len(found.kept) - SLICES) // 2, 0) :][:SLICES]
+            kept = looked.examination.kept
+            kept = kept[max((len(kept) - SLICES) // 2, 0) :][:SLICES]
             shown += [_Shown(one, row.patient_id, label) for one in kept]
         if progress:
             progress(done, len(manifest.rows))

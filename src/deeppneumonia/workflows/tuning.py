@@ -4,6 +4,7 @@ Everything here works on the cached inputs of the last layer; a fit takes a frac
 Patients that are tested choose nothing: neither the penalty nor the temperature.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ FOLDS = 5
 class Slices:
     """Slices of a hospital, as the last layer is given them."""
 
-    inputs: NDArray[np.float32]
+    inputs: NDArray[np.floating]
     """(n, D)."""
 
     labels: NDArray[np.int64]
@@ -65,15 +66,13 @@ def tune(old: LinearHead, temperature: float, known: Slices, *, seed: int) -> Tu
     With fewer than two groups of a class nothing can be chosen: the penalty is then CAUTIOUS and
     the temperature stays.
     """
-    answers = {p: held_out_answers(old, known, p, seed=seed) for p in PENALTIES}
-    if any(held_out is None for held_out in answers.values()):
-        return Tuned(_fit(old, known, CAUTIOUS), temperature, CAUTIOUS)
-    losses = {p: log_loss(known, a) for p, a in answers.items() if a is not None}
+    answers = held_out_answers(old, known, seed=seed)
+    if answers is None:
+        return Tuned(_fit(old, known, [CAUTIOUS])[0], temperature, CAUTIOUS)
+    losses = {penalty: log_loss(known, found) for penalty, found in answers.items()}
     best = min(losses, key=lambda penalty: (round(losses[penalty], 4), -penalty))
-    chosen = answers[best]
-    assert chosen is not None
-    labels, probabilities = by_patient(known, chosen)
-    return Tuned(_fit(old, known, best), fit_temperature(labels, probabilities), best)
+    labels, probabilities = by_patient(known, answers[best])
+    return Tuned(_fit(old, known, [best])[0], fit_temperature(labels, probabilities), best)
 
 
 def refreshed(old: Tuned, known: Slices) -> Tuned:
@@ -83,22 +82,23 @@ def refreshed(old: Tuned, known: Slices) -> Tuned:
 
 
 def held_out_answers(
-    old: LinearHead, known: Slices, penalty: float, *, seed: int
-) -> NDArray[np.float64] | None:
-    """(n, C): each fold answered by a head refitted on the others; None with too few groups."""
+    old: LinearHead, known: Slices, *, seed: int
+) -> dict[float, NDArray[np.float64]] | None:
+    """For each of PENALTIES (n, C): each fold answered by a head refitted on the others.
+
+    None with too few groups.
+    """
     folds = min(FOLDS, fewest_groups(known))
     if folds < 2:
         return None
-    answers = old.probabilities(known.inputs)
-    if np.isinf(penalty):
-        return answers
+    answers = {penalty: np.zeros((len(known.labels), len(old.bias))) for penalty in PENALTIES}
     for fitted, held_out in patient_folds(known.labels, known.groups.tolist(), folds, seed):
         rows = np.isin(np.arange(len(known.labels)), fitted)
         if known.only(rows).present != known.present:
             return None
-        answers[held_out] = _fit(old, known.only(rows), penalty).probabilities(
-            known.inputs[held_out]
-        )
+        heads = _fit(old, known.only(rows), PENALTIES)
+        for penalty, head in zip(PENALTIES, heads, strict=True):
+            answers[penalty][held_out] = head.probabilities(known.inputs[held_out])
     return answers
 
 
@@ -180,11 +180,11 @@ def fewest_groups(known: Slices) -> int:
     return min(len(set(known.groups[known.labels == c].tolist())) for c in known.present)
 
 
-def _fit(old: LinearHead, known: Slices, penalty: float) -> LinearHead:
+def _fit(old: LinearHead, known: Slices, penalties: Sequence[float]) -> list[LinearHead]:
     # One hospital: classes count the same, and within a class its patients.
     weights = balanced_weights(known.labels, known.patients.tolist(), ["here"] * len(known.labels))
     return fit_anchored(
-        old, known.inputs, known.labels, weights, present=known.present, penalty=penalty
+        old, known.inputs, known.labels, weights, present=known.present, penalties=penalties
     )
 
 
