@@ -1,7 +1,8 @@
 """The study that speed is measured on: 512 x 512 slices of a phantom, plain and compressed.
 
 Thirty slices of a phantom are drawn, and each stands for its neighbours with noise of its own, as
-drawing 300 takes minutes. Headers hold about a hundred elements, as those of scanners do.
+drawing 300 takes minutes. All show lungs, so that the network reads all that are examined, which is
+the most that a study can cost. Headers hold about a hundred elements, as those of scanners do.
 """
 
 import shutil
@@ -12,10 +13,14 @@ import numpy as np
 from pydicom import Dataset, FileDataset, dcmread
 
 from deeppneumonia.phantoms import PhantomConfig, make_phantom, write_dicom
+from deeppneumonia.phantoms.config import FIELD_MM
 
 DRAWN = 30
+PHANTOM_SLICES, LOWEST = 48, 11
+"""Of so many slices of the phantom those from here on are drawn: from the base of the lungs up."""
+
 NOISE_HU = 10.0
-LENGTH_MM = 300.0
+LENGTH_MM = FIELD_MM[0] * DRAWN / PHANTOM_SLICES
 OWN_ELEMENTS = 50
 """Private elements beside the fifty that a phantom has."""
 
@@ -57,11 +62,12 @@ def _drawn(folder: Path) -> list[FileDataset]:
     """The phantom's slices from the feet."""
     drawn = folder / "drawn"
     if not drawn.is_dir():
-        config = PhantomConfig(label="covid", seed=900, shape=(DRAWN, 512, 512))
+        config = PhantomConfig(label="covid", seed=900, shape=(PHANTOM_SLICES, 512, 512))
         unfinished = write_dicom(make_phantom(config), drawn.with_suffix(".unfinished"))
         unfinished.rename(drawn)
     slices = [dcmread(file) for file in drawn.iterdir()]
-    return sorted(slices, key=lambda image: float(image.ImagePositionPatient[2]))
+    slices.sort(key=lambda image: float(image.ImagePositionPatient[2]))
+    return slices[LOWEST : LOWEST + DRAWN]
 
 
 def _as_a_scanner_does(image: Dataset) -> None:

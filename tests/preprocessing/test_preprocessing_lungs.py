@@ -6,11 +6,48 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from deeppneumonia.domain import Diagnosis, Unit
 from deeppneumonia.phantoms import PhantomConfig, make_phantom
 from deeppneumonia.preprocessing import apply_window, find_lungs
 from deeppneumonia.preprocessing.crops import find_cut_lungs
+from deeppneumonia.preprocessing.morphology import close_disk, fill_holes
+
+
+def blobs(seed: int) -> NDArray[np.uint8]:
+    """Noise in lumps, some of which reach the edge."""
+    noise = np.random.default_rng(seed).random((97, 120)).astype(np.float32)
+    return (cv2.GaussianBlur(noise, (0, 0), 4) > 0.51).astype(np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("radius", [1.5, 6.4, 13.0])
+def test_closing_in_a_window_is_closing_in_the_whole_picture(seed: int, radius: float) -> None:
+    mask = blobs(seed)
+    mask[:, : 30 * seed] = 0
+    padded = np.pad(mask, 20)
+    grown = cv2.distanceTransform(1 - padded, cv2.DIST_L2, 3) <= radius
+    closed = cv2.distanceTransform(grown.astype(np.uint8), cv2.DIST_L2, 3) > radius
+    assert (close_disk(mask, radius) == (closed[20:-20, 20:-20] | mask)).all()
+
+
+def test_closing_nothing_gives_nothing() -> None:
+    nothing = np.zeros((80, 90), np.uint8)
+    assert not close_disk(nothing, 5).any() and not fill_holes(nothing, 100).any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_holes_are_what_no_way_leads_out_of(seed: int) -> None:
+    mask = blobs(seed)
+    mask[:, : 30 * seed] = 0
+    filled = fill_holes(mask, mask.size)
+    pieces, count = ndimage.label(filled == 0)
+    for piece in range(1, count + 1):
+        rows, columns = np.nonzero(pieces == piece)
+        at_edge = min(rows.min(), columns.min()) == 0 or rows.max() == 96 or columns.max() == 119
+        assert at_edge
+    assert ((ndimage.binary_fill_holes(mask) == 0) >= (filled == 0)).all()
 
 
 def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:

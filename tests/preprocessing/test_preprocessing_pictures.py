@@ -41,6 +41,13 @@ def test_lung_window_gives_known_tissues_their_grey(hu: int, grey: int) -> None:
     assert apply_window(np.array([hu], np.int16), center_hu=-600, width_hu=1500)[0] == grey
 
 
+@pytest.mark.parametrize(("center", "width"), [(-600, 1500), (-400, 1400), (0.5, 1.5)])
+def test_every_int16_gets_the_grey_of_the_same_value_in_another_type(center, width) -> None:
+    every = np.arange(-32768, 32768).reshape(256, 256)[:, ::-1]
+    looked_up = apply_window(every.astype(np.int16), center_hu=center, width_hu=width)
+    assert (looked_up == apply_window(every, center_hu=center, width_hu=width)).all()
+
+
 def test_a_window_without_width_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="width_hu must be more than 1, not 1"):
         apply_window(np.zeros((4, 4), np.int16), center_hu=40, width_hu=1)

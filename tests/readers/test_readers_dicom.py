@@ -23,6 +23,8 @@ from pydicom.uid import (
 from deeppneumonia.domain import SourceKind, Unit
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers import read_study, read_volume
+from deeppneumonia.readers.decode import to_hu
+from deeppneumonia.readers.headers import PixelFormat, SliceHeader
 
 
 def codes(volume):
@@ -252,3 +254,15 @@ def test_a_single_file_of_a_series_keeps_its_place(lab, tmp_path):
     assert volume.unit is Unit.HU
     assert volume.affine[:3, 3].tolist() == [-10, -20, -9]
     assert volume.spacing_mm == (3.0, 2.0, 1.0)
+
+
+@pytest.mark.parametrize("kind", ["uint16", "int16"])
+@pytest.mark.parametrize("padding", [None, (-2000, -1900), (63536, 63536)])
+@pytest.mark.parametrize(("slope", "intercept", "dtype"), [(1, -1024, "int16"), (0.3, 0.5, "f4")])
+def test_every_value_of_16_bits_means_what_it_means_in_32(kind, padding, slope, intercept, dtype):
+    pixels = PixelFormat(bits_stored=12, high_bit=11, signed=kind == "int16", padding=padding)
+    header = SliceHeader(file=Path(), slope=slope, intercept=intercept, pixels=pixels)
+    every = np.arange(65536, dtype=np.uint16).view(kind).reshape(256, 256).T
+    looked_up = to_hu(every, header, np.dtype(dtype))
+    assert looked_up.dtype == dtype
+    assert (looked_up == to_hu(every.astype(np.int32), header, np.dtype(dtype))).all()

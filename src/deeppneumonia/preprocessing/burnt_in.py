@@ -4,11 +4,15 @@ A line of text is many bright strokes side by side on the dark beside the body. 
 body itself is not looked for: ribs and vessels are strokes like that.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppneumonia.domain import QualityFlag, Unit, Volume
+from deeppneumonia.domain import QualityFlag, Unit
+from deeppneumonia.preprocessing.examination import Examination
+from deeppneumonia.preprocessing.morphology import select
 
 DARK_BELOW = {Unit.HU: -300.0, Unit.GREY: 100.0}
 BRIGHT_FROM = {Unit.HU: 400.0, Unit.GREY: 180.0}
@@ -25,14 +29,10 @@ STROKES_IN_A_ROW = 8
 and wires on the skin give one each, and lie where they happen to lie."""
 
 
-def text_flags(volume: Volume) -> tuple[QualityFlag, ...]:
-    """One flag when text stands beside the body on the first, the middle or the last slice.
-
-    Raises:
-        StudyError: if one of them cannot be decoded.
-    """
-    for index in sorted({0, len(volume) // 2, len(volume) - 1}):
-        if has_text(volume.slice(index), volume.unit):
+def text_flags(unit: Unit, examination: Examination) -> tuple[QualityFlag, ...]:
+    """One flag when text stands beside the body on one of the slices that examining kept whole."""
+    for index, pixels in examination.whole.items():
+        if has_text(pixels, unit):
             message = (
                 f"What looks like text stands beside the body on slice {index + 1}: it may name "
                 "the patient."
@@ -48,19 +48,27 @@ def has_text(picture: NDArray[np.generic], unit: Unit) -> bool:
     _, shapes, boxes, _ = cv2.connectedComponentsWithStats(light.astype(np.uint8), connectivity=8)
     heights = boxes[:, cv2.CC_STAT_HEIGHT]
     may_be_letters = (heights >= LETTER_PX) & (heights <= LARGEST_LETTER * len(values))
-    for beside in (values >= BRIGHT_FROM[unit], _next_to_the_outside(light)):
-        touched = np.zeros(len(boxes), bool)
-        touched[np.unique(shapes[beside])] = True
-        may_be_letters &= touched
     may_be_letters[0] = False  # the dark itself
+    may_be_letters &= _touched(shapes, values >= BRIGHT_FROM[unit], len(boxes))
+    if not may_be_letters.any():
+        return False
+    may_be_letters &= _touched(shapes, _next_to_the_outside(light), len(boxes))
     writing = np.pad(may_be_letters[shapes], ((0, 0), (1, 0)))
     strokes = (writing[:, 1:] & ~writing[:, :-1]).sum(axis=1)
     return bool((strokes >= STROKES_IN_A_ROW).any())
 
 
+def _touched(shapes: Any, pixels: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+    """(count,): which shapes hold one of these pixels."""
+    touched = np.zeros(count, np.bool_)
+    touched[shapes[pixels]] = True
+    return touched
+
+
 def _next_to_the_outside(light: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels in or next to the dark that reaches the picture's edge; a lung's dark does not."""
-    _, darks = cv2.connectedComponents((~light).astype(np.uint8), connectivity=4)
-    edges = (darks[0], darks[-1], darks[:, 0], darks[:, -1])
-    outside = np.isin(darks, np.setdiff1d(np.unique(np.concatenate(edges)), 0))
-    return cv2.dilate(outside.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    count, darks = cv2.connectedComponents((~light).astype(np.uint8), connectivity=4)
+    at_edge = np.zeros(count, np.bool_)
+    at_edge[np.concatenate([darks[0], darks[-1], darks[:, 0], darks[:, -1]])] = True
+    at_edge[0] = False
+    return cv2.dilate(select(darks, at_edge), np.ones((3, 3), np.uint8)) > 0

@@ -65,7 +65,10 @@ def consolidated_lung(view: View, aerated: Mask, other_air: Mask, body_area: flo
         return lobes
     near = dilate_disk(lobes, RIM * scale)
     lobes = (close_disk(lobes | aerated, REACH * scale) | near) & near & cavity
-    lobes |= behind_the_last(lobes | aerated, cavity, view.center, scale, depth=COSTAL, after=lobes)
+    (bays,) = behind_the_last(
+        [lobes | aerated], [cavity], view.center, scale, depth=COSTAL, after=lobes
+    )
+    lobes |= bays
     return lobes & (1 - other_air)
 
 

@@ -1,4 +1,6 @@
-"""From the aerated part of one lung to the whole lung, consolidation at the pleura included."""
+"""From the aerated part of each lung to the whole lung, consolidation at the pleura included."""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -36,62 +38,89 @@ ANGLES = 720
 POLAR = cv2.INTER_NEAREST | cv2.WARP_FILL_OUTLIERS
 
 
-def cover_lung(aerated: Mask, *, center: tuple[float, float], body_area: float) -> Mask:
-    """The whole of one lung, from the part of it that holds air.
+def cover_lungs(
+    aerated: Sequence[Mask], *, center: tuple[float, float], body_area: float
+) -> list[Mask]:
+    """The whole of each lung, from the part of it that holds air.
 
     Args:
-        aerated: (rows, columns), the left lung or the right.
-        center: (x, y) of the chest, on whose far side of the lung the ribs are.
+        aerated: (rows, columns) each, the left lung, the right, or both.
+        center: (x, y) of the chest, on whose far side of the lungs the ribs are.
         body_area: in pixels.
     """
     scale = body_area**0.5
-    lung = fill_holes(close_disk(aerated, BAY_RADIUS * scale), HOLE_AREA * body_area)
-    costal = open_disk(_costal_bays(lung, center, scale), COSTAL_WIDTH * scale / 2)
-    whole = touching(lung | costal, lung)
-    return fill_holes(close_disk(whole, 1.5), HOLE_AREA * body_area / 4)
+    lungs = [
+        fill_holes(close_disk(lung, BAY_RADIUS * scale), HOLE_AREA * body_area) for lung in aerated
+    ]
+    whole = []
+    for lung, bays in zip(lungs, _costal_bays(lungs, center, scale), strict=True):
+        costal = open_disk(bays, COSTAL_WIDTH * scale / 2)
+        joined = close_disk(touching(lung | costal, lung), 1.5)
+        whole.append(fill_holes(joined, HOLE_AREA * body_area / 4))
+    return whole
 
 
-def _costal_bays(lung: Mask, center: tuple[float, float], scale: float) -> Mask:
-    """Where the lung falls short of its hull on the side of the ribs, and beside the spine.
+def _costal_bays(
+    lungs: Sequence[Mask], center: tuple[float, float], scale: float
+) -> Sequence[Mask]:
+    """Where each lung falls short of its hull on the side of the ribs, and beside the spine.
 
     That side of a lung is convex, so a bay there is consolidation; on the other side it is heart
     or liver. Seen from the middle of the chest, the bay lies behind the last of the lung.
     """
-    hull = _bulging_hull(lung, CHEST_RADIUS * scale, behind_y=center[1])
-    return behind_the_last(lung, hull, center, scale, depth=COSTAL_DEPTH)
+    hulls = [_bulging_hull(lung, CHEST_RADIUS * scale, behind_y=center[1]) for lung in lungs]
+    return behind_the_last(lungs, hulls, center, scale, depth=COSTAL_DEPTH)
 
 
 def behind_the_last(
-    lung: Mask,
-    hull: Mask,
+    lungs: Sequence[Mask],
+    hulls: Sequence[Mask],
     center: tuple[float, float],
     scale: float,
     *,
     depth: float,
     after: Mask | None = None,
-) -> Mask:
-    """What of the hull lies behind the last of the lung, seen from the middle of the chest.
+) -> list[Mask]:
+    """What of each hull lies behind the last of its lung, seen from the middle of the chest.
 
     Args:
-        lung: (rows, columns).
-        hull: (rows, columns), how far to the ribs lung may reach.
+        lungs: (rows, columns) each.
+        hulls: (rows, columns) each, how far to the ribs the lung may reach.
         center: (x, y) of the chest.
         scale: the body's length scale, in pixels.
         depth: share of the scale; where more lies behind, nothing is taken.
-        after: the part of the lung behind which to look; behind all of it when None.
+        after: the part of the lungs behind which to look; behind all of each when None.
     """
     spine = SPINE_HALF_WIDTH * scale
-    hull = hull.copy()
-    hull[:, max(round(center[0] - spine), 0) : max(round(center[0] + spine), 0)] = 0
-    radius = float(np.hypot(*lung.shape))
-    rays, hull_rays = (_rays(mask, radius, center) for mask in (lung, hull))
-    behind = _behind_the_last(rays) & hull_rays
-    if after is not None:
-        behind[_outermost(_rays(after, radius, center)) < _outermost(rays)] = 0
-    behind[behind.sum(axis=1) > depth * scale] = 0
-    inverse = POLAR | cv2.WARP_INVERSE_MAP
-    back = cv2.warpPolar(behind, lung.shape[::-1], center, radius, inverse)
-    return hull & np.asarray(back, np.uint8)
+    hulls = [hull.copy() for hull in hulls]
+    for hull in hulls:
+        hull[:, max(round(center[0] - spine), 0) : max(round(center[0] + spine), 0)] = 0
+    shape, count = lungs[0].shape, len(lungs)
+    radius = float(np.hypot(*shape))
+    # As channels of one picture: finding where a ray passes costs more than reading there.
+    seen = [*lungs, *hulls] if after is None else [*lungs, *hulls, after]
+    rays = _warped(seen, (round(radius), ANGLES), center, radius, POLAR)
+    behind = []
+    for lung_rays, hull_rays in zip(rays[:count], rays[count : 2 * count], strict=True):
+        bays = _behind_the_last(lung_rays) & hull_rays
+        if after is not None:
+            bays[_outermost(rays[-1]) < _outermost(lung_rays)] = 0
+        depths = cv2.reduce(bays, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0]
+        bays[depths > depth * scale] = 0
+        behind.append(bays)
+    back = _warped(behind, shape[::-1], center, radius, POLAR | cv2.WARP_INVERSE_MAP)
+    return [hull & bays for hull, bays in zip(hulls, back, strict=True)]
+
+
+def _warped(
+    masks: Sequence[Mask],
+    size: tuple[int, ...],
+    center: tuple[float, float],
+    radius: float,
+    how: int,
+) -> Sequence[Mask]:
+    warped = cv2.split(cv2.warpPolar(cv2.merge(masks), size, center, radius, how))
+    return [np.asarray(mask, np.uint8) for mask in warped]
 
 
 def _bulging_hull(lung: Mask, radius: float, *, behind_y: float) -> Mask:
@@ -116,19 +145,14 @@ def _bulging_hull(lung: Mask, radius: float, *, behind_y: float) -> Mask:
     return hull
 
 
-def _rays(mask: Mask, radius: float, center: tuple[float, float]) -> NDArray[np.uint8]:
-    """(angles, radii): the mask along rays from a center."""
-    size = round(radius), ANGLES
-    return np.asarray(cv2.warpPolar(mask, size, center, radius, POLAR), np.uint8)
-
-
-def _outermost(rays: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _outermost(rays: Mask) -> NDArray[np.int64]:
     """(angles,): the place of the outermost 1 of each ray, counted from 1; 0 without any."""
-    places = np.arange(1, rays.shape[1] + 1)
-    return np.asarray((rays * places).max(axis=1), np.int64)
+    backwards = np.ascontiguousarray(rays[:, ::-1]).view(np.bool_)
+    beyond = backwards.argmax(axis=1)
+    return np.where(backwards[np.arange(len(rays)), beyond], rays.shape[1] - beyond, 0)
 
 
-def _behind_the_last(rays: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _behind_the_last(rays: Mask) -> Mask:
     """(angles, radii): 1 beyond the outermost 1 of each ray that has any."""
-    beyond = 1 - np.maximum.accumulate(rays[:, ::-1], axis=1)[:, ::-1]
-    return np.asarray(beyond & rays.max(axis=1, keepdims=True), np.uint8)
+    last = _outermost(rays)[:, None]
+    return np.asarray((np.arange(rays.shape[1]) >= last) & (last > 0), np.uint8)

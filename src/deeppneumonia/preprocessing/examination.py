@@ -69,6 +69,9 @@ class Examination:
     reduced: tuple[NDArray[np.float32], ...]
     """Of each kept slice, a small copy in the unit of the volume: nothing is decoded twice."""
 
+    whole: Mapping[int, NDArray[Any]]
+    """The first, the middle and the last slice that were examined, by index, as they were read."""
+
     dropped: tuple[DroppedSlice, ...]
     flags: tuple[QualityFlag, ...]
     """What preprocessing noticed; the reader's flags are in `Volume.flags`."""
@@ -99,12 +102,15 @@ def examine(
     """The same as `preprocess`, with an account of what was dropped and noticed; never refuses."""
     indices = equal_slices(len(volume), config.slices)
     grid = SquareGrid.of(volume)
+    stay = {indices[0], indices[len(indices) // 2], indices[-1]}
+    whole, found = {}, []
     with ThreadPoolExecutor(THREADS) as pool:
         # Decoded here one after the other, while the lungs of those before are being found.
-        found = [
-            pool.submit(_examine_slice, index, volume.slice(index), volume, grid, config)
-            for index in indices
-        ]
+        for index in indices:
+            pixels = volume.slice(index)
+            found.append(pool.submit(_examine_slice, index, pixels, volume, grid, config))
+            if index in stay:
+                whole[index] = pixels
     looked = [each.result() for each in found]
     kept = [one.kept for one in looked if one.kept is not None]
     dropped = [one.dropped for one in looked if one.dropped is not None]
@@ -114,6 +120,7 @@ def examine(
     return Examination(
         kept=tuple(kept),
         reduced=tuple(reduced),
+        whole=whole,
         dropped=tuple(dropped),
         flags=tuple(_flags(volume, kept, dropped, lung_ml)),
         facts=_facts(volume, config, kept, dropped, lung_ml),

@@ -6,14 +6,16 @@ lost, and on phantoms of what is none: see `docs/explanation/trust.md`.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.domain import LungSlice, QualityFlag, Unit, Volume
-from deeppneumonia.preprocessing.examination import Examination
+from deeppneumonia.preprocessing.examination import THREADS, Examination
 from deeppneumonia.preprocessing.morphology import (
     Mask,
     convex_hull,
@@ -107,9 +109,10 @@ def check_input(volume: Volume, examination: Examination) -> InputReport:
 
 
 def _chests(volume: Volume, examination: Examination) -> list[_Chest]:
-    pairs = zip(examination.kept, examination.reduced, strict=True)
-    found = [_around(volume.unit, lung_slice, pixels) for lung_slice, pixels in pairs]
-    return [chest for chest in found if chest is not None]
+    with ThreadPoolExecutor(THREADS) as pool:
+        units = repeat(volume.unit)
+        found = pool.map(_around, units, examination.kept, examination.reduced)
+        return [chest for chest in found if chest is not None]
 
 
 def _around(unit: Unit, lung_slice: LungSlice, pixels: NDArray[np.float32]) -> _Chest | None:

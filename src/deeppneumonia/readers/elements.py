@@ -5,10 +5,9 @@ the reading nor gets into a warning, with a patient's data in it. Tags: DICOM PS
 """
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 from pydicom.datadict import tag_for_keyword
-from pydicom.dataset import Dataset
 
 KEYWORDS = """
     ImageType SOPInstanceUID Modality SliceThickness ConvolutionKernel GantryDetectorTilt
@@ -22,7 +21,15 @@ KEYWORDS = """
 TAGS = {keyword: tag_for_keyword(keyword) or 0 for keyword in KEYWORDS.split()}
 
 
-def text_of(dataset: Dataset, keyword: str) -> str:
+class Elements(Protocol):
+    """What is asked of a header: a pydicom Dataset, or what was skimmed off a file."""
+
+    def __contains__(self, tag: Any, /) -> bool: ...
+
+    def get_item(self, tag: Any, /) -> Any: ...
+
+
+def text_of(dataset: Elements, keyword: str) -> str:
     """A value as text, its parts joined by backslashes; empty when missing."""
     tag = TAGS.get(keyword) or tag_for_keyword(keyword) or 0
     value: Any = dataset.get_item(tag).value if tag in dataset else None
@@ -38,7 +45,7 @@ def words_of(text: str) -> tuple[str, ...]:
     return tuple(word.strip().upper() for word in text.split("\\")) if text else ()
 
 
-def numbers_of(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...]:
+def numbers_of(dataset: Elements, keyword: str, count: int) -> tuple[float, ...]:
     """All values of a decimal string; empty unless they are exactly `count` finite numbers."""
     try:
         values = tuple(float(part) for part in text_of(dataset, keyword).split("\\"))
@@ -47,7 +54,7 @@ def numbers_of(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...]:
     return values if len(values) == count and all(map(math.isfinite, values)) else ()
 
 
-def number_of(dataset: Dataset, keyword: str) -> float | None:
+def number_of(dataset: Elements, keyword: str) -> float | None:
     """The first value of a decimal or integer string; None when it is missing or no number."""
     try:
         value = float(text_of(dataset, keyword).split("\\")[0])
@@ -56,7 +63,7 @@ def number_of(dataset: Dataset, keyword: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def integer_of(dataset: Dataset, keyword: str, *, signed: bool = False) -> int | None:
+def integer_of(dataset: Elements, keyword: str, *, signed: bool = False) -> int | None:
     """A binary value (US or SS), read with the given sign whatever VR the file claims."""
     tag = TAGS[keyword]
     if tag not in dataset:

@@ -12,6 +12,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.elements import (
     TAGS,
+    Elements,
     integer_of,
     number_of,
     numbers_of,
@@ -19,6 +20,7 @@ from deeppneumonia.readers.elements import (
     words_of,
 )
 from deeppneumonia.readers.limits import check_voxels
+from deeppneumonia.readers.skim import skim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,7 @@ def read_headers(file: Path) -> tuple[SliceHeader, ...]:
         StudyError: the file starts like DICOM, and its header cannot be read.
     """
     try:
-        dataset = pydicom.dcmread(
+        dataset = skim(file) or pydicom.dcmread(
             file, stop_before_pixels=True, specific_tags=list(TAGS.values()), force=True
         )
         header = _top_level(dataset, file)
@@ -112,7 +114,7 @@ def read_headers(file: Path) -> tuple[SliceHeader, ...]:
             return (header,)
         count = int(number_of(dataset, "NumberOfFrames") or 1)
         check_voxels(count, header.rows, header.columns)
-        if "PerFrameFunctionalGroupsSequence" in dataset:
+        if isinstance(dataset, Dataset) and "PerFrameFunctionalGroupsSequence" in dataset:
             return tuple(_frames(dataset, replace(header, frames=count)))
         # A multi-frame image without functional groups does not say where its frames lie.
         return (header,) if count == 1 else (replace(header, frames=count, position=()),) * count
@@ -123,10 +125,14 @@ def read_headers(file: Path) -> tuple[SliceHeader, ...]:
         raise unreadable() from error
 
 
-def _is_directory(dataset: Dataset) -> bool:
+def _is_directory(dataset: Elements) -> bool:
     """Whether this is a DICOMDIR, the list of contents of a CD, which belongs to no series."""
-    meta = getattr(dataset, "file_meta", Dataset())
-    return str(meta.get("MediaStorageSOPClassUID", "")) == MediaStorageDirectoryStorage
+    return _of_file(dataset, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
+
+
+def _of_file(dataset: Elements, keyword: str) -> str:
+    """An element of the file meta information (group 2) as text; empty when missing."""
+    return str(getattr(dataset, "file_meta", {}).get(keyword, ""))
 
 
 def unreadable() -> StudyError:
@@ -137,12 +143,11 @@ def unreadable() -> StudyError:
     )
 
 
-def _top_level(dataset: Dataset, file: Path) -> SliceHeader:
-    meta = getattr(dataset, "file_meta", Dataset())
+def _top_level(dataset: Elements, file: Path) -> SliceHeader:
     modality = text_of(dataset, "Modality").upper()
     return SliceHeader(
         file=file,
-        transfer_syntax=str(meta.get("TransferSyntaxUID", "")),
+        transfer_syntax=_of_file(dataset, "TransferSyntaxUID"),
         patient=patient_hash(dataset),
         study_uid=text_of(dataset, "StudyInstanceUID"),
         series_uid=text_of(dataset, "SeriesInstanceUID"),
@@ -169,12 +174,12 @@ def _top_level(dataset: Dataset, file: Path) -> SliceHeader:
     )
 
 
-def _thickness_mm(dataset: Dataset) -> float | None:
+def _thickness_mm(dataset: Elements) -> float | None:
     thickness = number_of(dataset, "SliceThickness")
     return thickness if thickness and thickness > 0 else None
 
 
-def _pixel_format(dataset: Dataset) -> PixelFormat:
+def _pixel_format(dataset: Elements) -> PixelFormat:
     allocated = integer_of(dataset, "BitsAllocated") or 16
     stored = integer_of(dataset, "BitsStored") or allocated
     high_bit = integer_of(dataset, "HighBit")
@@ -246,7 +251,7 @@ def _flat(functional_groups: Dataset) -> Dataset:
     return flat
 
 
-def patient_hash(dataset: Dataset) -> str:
+def patient_hash(dataset: Elements) -> str:
     """By Patient ID; by name and birth date where there is none."""
     identity = text_of(dataset, "PatientID") or "\\".join(
         ("", text_of(dataset, "PatientName"), text_of(dataset, "PatientBirthDate"))

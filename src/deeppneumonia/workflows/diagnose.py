@@ -135,7 +135,7 @@ class Diagnoser:
             with clock.part("lungs"):
                 found = examine(volume, self.metadata.preprocessing)
                 checks = check_input(volume, found)
-                text = text_flags(volume)
+                text = text_flags(volume.unit, found)
         except InputRefusedError as error:  # a slice that cannot be decoded shows only now
             return Reading(self._refusal((str(error),), volume.flags, {}, clock), (), volume)
         flags = (*volume.flags, *found.flags, *checks.flags, *text)
