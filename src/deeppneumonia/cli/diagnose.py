@@ -107,6 +107,9 @@ def _diagnose_each(
 
     if out is not None:
         check_output(out)  # before what takes time
+    from deeppneumonia.workflows.reading import start_reading
+
+    start_reading()  # takes its second on another core while torch is imported here
     from deeppneumonia.workflows.diagnose import Diagnoser  # loads torch: only when needed
 
     diagnoser = Diagnoser.load(checkpoint, device=device, engine=engine)

@@ -2,7 +2,7 @@
 
 from deeppneumonia.models.cost import giga_macs
 from deeppneumonia.models.network import DetailOutput, Network, NetworkOutput, parameter_count
-from deeppneumonia.models.registry import create_model, list_models
+from deeppneumonia.models.registry import create_model, list_models, unwritten
 from deeppneumonia.models.weights import StartWeights, load_start_weights
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "list_models",
     "load_start_weights",
     "parameter_count",
+    "unwritten",
 ]

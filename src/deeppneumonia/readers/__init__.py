@@ -1,8 +1,6 @@
 """From files of any accepted kind to one study, and to one volume whose geometry can be trusted."""
 
 from deeppneumonia.readers.copies import deidentify
-from deeppneumonia.readers.decode import MissingRescaleError
-from deeppneumonia.readers.dicom import MixedPatientsError, SeveralStudiesError
 from deeppneumonia.readers.gate import NoStudyError
 from deeppneumonia.readers.geometry import (
     GantryTiltError,
@@ -19,8 +17,13 @@ from deeppneumonia.readers.isolation import (
     sharing_a_child,
 )
 from deeppneumonia.readers.limits import UnsafeInputError
-from deeppneumonia.readers.series import WrongModalityError
-from deeppneumonia.readers.stack import MixedSeriesError
+from deeppneumonia.readers.refusals import (
+    MissingRescaleError,
+    MixedPatientsError,
+    MixedSeriesError,
+    SeveralStudiesError,
+    WrongModalityError,
+)
 from deeppneumonia.readers.text_headers import sha256_with_pixels
 
 __all__ = [

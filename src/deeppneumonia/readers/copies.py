@@ -5,7 +5,6 @@ from itertools import count
 from pathlib import Path
 
 from deeppneumonia.errors import StudyError
-from deeppneumonia.readers.deidentify import write_deidentified
 from deeppneumonia.readers.isolation import by_one_child, open_in, order_for
 from deeppneumonia.readers.process import ChildProcess
 
@@ -32,6 +31,8 @@ def _copies_of(child: ChildProcess | None, file: Path, stem: Path, key: bytes) -
     """What a child wrote, or this process where there is none; nothing of a file that broke it."""
     try:
         if child is None:
+            from deeppneumonia.readers.deidentify import write_deidentified
+
             write_deidentified(file, stem, key)
         else:
             open_in(child, order_for(file, None), "deidentify", stem=stem, key=key.hex())

@@ -19,6 +19,7 @@ from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.display import Reorientation
 from deeppneumonia.readers.gate import Lease
 from deeppneumonia.readers.headers import PixelFormat, SliceHeader
+from deeppneumonia.readers.refusals import MissingRescaleError
 
 AIR_HU = -1000
 FLOOR_HU = -1024
@@ -29,10 +30,6 @@ MAX_SLOPE, MAX_INTERCEPT_HU = 1000.0, 100_000.0
 
 NOT_HU = {"OD", "Z_EFF", "ED", "EDW", "MGML", "PCT"}
 """Rescale Types of spectral and other maps (PS3.3 C.11.1.1.2); US (unspecified) is HU in CT."""
-
-
-class MissingRescaleError(StudyError):
-    """Stored values cannot be turned into HU."""
 
 
 @dataclass(frozen=True)

@@ -9,26 +9,18 @@ from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from deeppneumonia.domain.study import Series, SourceKind, Study
 from deeppneumonia.domain.volume import QualityFlag, Unit, Volume
-from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.decode import DicomSlices, check_rescale, dtype_for
 from deeppneumonia.readers.display import Reorientation, to_display
 from deeppneumonia.readers.gate import Lease, NoStudyError
 from deeppneumonia.readers.geometry import stack_slices
 from deeppneumonia.readers.headers import SliceHeader, read_headers
 from deeppneumonia.readers.limits import check_voxels
+from deeppneumonia.readers.refusals import MixedPatientsError, SeveralStudiesError
 from deeppneumonia.readers.series import by_series, choose_series, describe
 from deeppneumonia.readers.stack import usable_slices
 
 LOSSY_SYNTAXES = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless}
 """Lose detail whatever the header says; JPEG 2000 and HTJ2K may lose none."""
-
-
-class MixedPatientsError(StudyError):
-    """One path holds images of more than one person."""
-
-
-class SeveralStudiesError(StudyError):
-    """One path holds more than one exam, and nobody said which."""
 
 
 def dicom_study(files: Sequence[Path], ignored: tuple[str, ...]) -> Study:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from deeppneumonia.domain.study import Study
 from deeppneumonia.domain.volume import Volume
 from deeppneumonia.errors import StudyError
-from deeppneumonia.readers import study, tags
 from deeppneumonia.readers.archive import is_zip
 from deeppneumonia.readers.children import Children
 from deeppneumonia.readers.gate import Lease, cannot_open, stamps_of
@@ -49,6 +48,8 @@ def read_study(path: Path) -> Study:
         StudyError: nothing that can be read, several patients or studies, or unsafe input.
     """
     if not _isolated():
+        from deeppneumonia.readers import study  # with all formats: a child does this else
+
         return study.read_study(path)
     order = order_for(Path(path), None)
     child = ChildProcess()
@@ -73,6 +74,8 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
         StudyError: the input cannot be read right; the message says why and what to do.
     """
     if not _isolated():
+        from deeppneumonia.readers import study
+
         return study.read_volume(path, series)
     order = order_for(Path(path), series)
     child = _children.new()
@@ -206,6 +209,8 @@ def _tags_of(
     """What a child says of a header, or this process where there is none."""
     try:
         if child is None:
+            from deeppneumonia.readers import tags
+
             return tags.tags_of(file, keywords)
         said, _ = open_in(child, order_for(file, None), "tags", keywords=keywords)
         return words_heard(said, keywords)

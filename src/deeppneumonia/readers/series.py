@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.decode import NOT_HU
 from deeppneumonia.readers.gate import NoStudyError
 from deeppneumonia.readers.geometry import OrientationError, main_axis, normal_of
 from deeppneumonia.readers.headers import SliceHeader
+from deeppneumonia.readers.refusals import WrongModalityError
 
 MIN_SLICES = 10
 """A series with fewer slices is only read when there is no other: localizers, monitoring."""
@@ -18,10 +18,6 @@ MIN_COVERAGE_MM = 200.0
 """Length that is enough for lungs; a shorter series gives way to one that covers more."""
 
 PROJECTIONS = {"MIP", "MINIP", "AVERAGE", "PROJECTION IMAGE", "VOLUME RENDERING", "SCREEN SAVE"}
-
-
-class WrongModalityError(StudyError):
-    """The study holds no CT."""
 
 
 @dataclass(frozen=True, slots=True)

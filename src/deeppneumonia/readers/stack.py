@@ -19,6 +19,7 @@ from deeppneumonia.readers.geometry import (
     normal_of,
 )
 from deeppneumonia.readers.headers import SliceHeader
+from deeppneumonia.readers.refusals import MixedSeriesError
 
 MAX_TURN_DEG = 1.0
 """Planes that differ by more are not of one stack."""
@@ -34,10 +35,6 @@ MAX_FRAGMENT = 0.5
 
 Headers = tuple[SliceHeader, ...]
 Flags = tuple[QualityFlag, ...]
-
-
-class MixedSeriesError(StudyError):
-    """A series holds slices that do not belong together and cannot be told apart."""
 
 
 def usable_slices(headers: Sequence[SliceHeader]) -> tuple[Headers, Flags]:
