@@ -1,6 +1,6 @@
 """A stack of CT slices that never travels without its unit and its place in the patient."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -118,6 +118,11 @@ class Volume:
         if not 0 <= index < len(self):
             raise IndexError(f"slice {index} does not exist: the volume has {len(self)}")
         return self.pixels.read(index)
+
+    def slices(self, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
+        """These slices in turn; a source that can decodes the next one while one is looked at."""
+        read_ahead = getattr(self.pixels, "read_ahead", None)
+        return read_ahead(indices) if read_ahead else map(self.slice, indices)
 
     @property
     def array(self) -> NDArray[Any]:

@@ -106,8 +106,7 @@ def examine(
     whole, found = {}, []
     with ThreadPoolExecutor(THREADS) as pool:
         # Decoded here one after the other, while the lungs of those before are being found.
-        for index in indices:
-            pixels = volume.slice(index)
+        for index, pixels in zip(indices, volume.slices(indices), strict=True):
             found.append(pool.submit(_examine_slice, index, pixels, volume, grid, config))
             if index in stay:
                 whole[index] = pixels

@@ -5,8 +5,8 @@ still decoded one by one, when they are asked for. Of many volumes held at once 
 ones give up their child, and get a new one when they are read again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -241,6 +241,22 @@ class ChildSlices:
             head, body = _ask(child, {"do": "slice", "index": index}, self.order.cpu_s)
         except ConnectionAbortedError:  # retired by another thread since
             return self.read(index)
+        return self._pixels(index, head, body)
+
+    def read_ahead(self, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
+        """Slices in turn, as `read` gives them; the child decodes the next one meanwhile."""
+        child = _children.of(self) or self._opened_again()
+        requests: list[Said] = [
+            {"do": "slice", "index": index, "cpu_s": self.order.cpu_s} for index in indices
+        ]
+        with closing(child.ask_each(requests, self.order.cpu_s)) as answers:
+            for index, (head, body) in zip(indices, answers, strict=True):
+                if "error" in head:
+                    raise error_heard(head)
+                yield self._pixels(index, head, body)
+
+    def _pixels(self, index: int, head: Said, body: bytearray) -> NDArray[Any]:
+        """What came back, if it is a slice of this study."""
         rows, columns = self.shape[1:]
         kind = str(head.get("type"))
         if kind not in PIXEL_TYPES or len(body) != rows * columns * np.dtype(kind).itemsize:

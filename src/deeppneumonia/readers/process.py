@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import closing, suppress
 
 from deeppneumonia.errors import DeepPneumoniaError, StudyError
 from deeppneumonia.readers.limits import (
@@ -153,27 +154,51 @@ class ChildProcess:
             StudyError: the child broke a limit or crashed, and is gone.
             ConnectionAbortedError: it had been retired before it could be asked.
         """
-        wall_s = current_limits().wall_s(cpu_s)
+        with closing(self.ask_each([request], cpu_s)) as answers:
+            return next(answers)
+
+    def ask_each(
+        self, requests: Sequence[Said], cpu_s: float
+    ) -> Generator[tuple[Said, bytearray], None, None]:
+        """Answers in turn, as `ask` gives them; the next request is always with the child already.
+
+        Nobody else can ask the child before the generator is exhausted or closed.
+        """
         with self._lock:
             if not self._open:
                 raise ConnectionAbortedError
+            sent = heard = 0
             try:
-                with suppress(BrokenPipeError):  # it has ended; how, is still to be heard
-                    self._connection.send(pack(request))
-                head, descriptor = self._receive(wall_s)
-            except TimeoutError as error:
-                self.close()
-                raise UnsafeInputError(
-                    f"Reading the study took longer than {wall_s:.0f} s: a file is made to do "
-                    f"harm, or the disk or network under it has stopped answering."
-                ) from error
-            except OSError as error:
-                self.close()
-                raise _ended(None, cpu_s) from error
-            if descriptor is None:
-                self.close()
-                raise _ended(head.get("ended"), cpu_s)
-            return head, _content(descriptor, head)
+                for number in range(len(requests)):
+                    for request in requests[sent : number + 2]:
+                        with suppress(BrokenPipeError):  # it has ended; how, is still to be heard
+                            self._connection.send(pack(request))
+                        sent += 1
+                    heard += 1
+                    yield self._answer(cpu_s)
+            finally:
+                with suppress(StudyError):  # nobody waits for it any more
+                    for _ in range(heard, sent if self._open else heard):
+                        self._answer(cpu_s)
+
+    def _answer(self, cpu_s: float) -> tuple[Said, bytearray]:
+        """The next answer; StudyError, and the end of the child, where there is none."""
+        wall_s = current_limits().wall_s(cpu_s)
+        try:
+            head, descriptor = self._receive(wall_s)
+        except TimeoutError as error:
+            self.close()
+            raise UnsafeInputError(
+                f"Reading the study took longer than {wall_s:.0f} s: a file is made to do "
+                f"harm, or the disk or network under it has stopped answering."
+            ) from error
+        except OSError as error:
+            self.close()
+            raise _ended(None, cpu_s) from error
+        if descriptor is None:
+            self.close()
+            raise _ended(head.get("ended"), cpu_s)
+        return head, _content(descriptor, head)
 
     def retire(self) -> bool:
         """End the child unless it is being asked just now; returns whether it is gone."""

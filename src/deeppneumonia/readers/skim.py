@@ -115,13 +115,13 @@ def _in(start: bytes) -> Skimmed | None:
         if (start[at + 4 : at + 6].isalpha() and start[at + 4 : at + 6].isupper()) != explicit:
             return None  # the file is written in another way than it says
         _note(start, at, found, explicit=explicit)
-    except (_UnusualError, KeyError, UnicodeDecodeError):
+    except (_Unusual, KeyError, UnicodeDecodeError):
         return None
     found.file_meta["TransferSyntaxUID"] = syntax
     return found if all(tag in found and found[tag].value for tag in EVERY_SLICE_HAS) else None
 
 
-class _UnusualError(Exception):
+class _Unusual(Exception):  # noqa: N818  (no error: pydicom reads it)
     """Something that is not read here, be it right or wrong."""
 
 
@@ -135,10 +135,10 @@ def _note(start: bytes, at: int, found: Skimmed, *, explicit: bool, group: int =
         if tag in PIXELS:
             return began
         if tag in NOT_HERE or tag >> 16 == 0:
-            raise _UnusualError
+            raise _Unusual
         if tag in WANTED:
             if length == UNDEFINED:
-                raise _UnusualError
+                raise _Unusual
             found[tag] = Element(start[at : at + length])
         is_plain = length != UNDEFINED and tag != CHARACTER_SET
         at = at + length if is_plain else _past(start, at, tag, vr, length, depth=0)
@@ -155,7 +155,7 @@ def _element(start: bytes, at: int, explicit: bool) -> tuple[int, bytes, int, in
         (length,) = _length(start, at)
         at += 4
     elif vr not in SHORT_VRS:
-        raise _UnusualError
+        raise _Unusual
     return group << 16 | element, vr, length, at
 
 
@@ -165,20 +165,20 @@ def _past(start: bytes, at: int, tag: int, vr: bytes, length: int, *, depth: int
         if tag == CHARACTER_SET:
             names = start[at : at + length].decode("latin-1").split("\\")
             if any(name.strip(" \0") not in python_encoding for name in names):
-                raise _UnusualError
+                raise _Unusual
         return at + length
     explicit = bool(vr)
     if not explicit and (not dictionary_has_tag(tag) or dictionary_VR(tag) == "SQ"):
         vr = b"SQ"
     if vr != b"SQ" or depth == MAX_DEPTH:
-        raise _UnusualError
+        raise _Unusual
     while True:
         group, element, length = _implicit(start, at)
         at += 8
         if (group, element, length) == (*SEQUENCE_END, 0):
             return at
         if (group, element) != ITEM:
-            raise _UnusualError
+            raise _Unusual
         at = _past_item(start, at, length, explicit, depth + 1)
 
 
@@ -190,8 +190,8 @@ def _past_item(start: bytes, at: int, length: int, explicit: bool, depth: int) -
             return at + 8
         tag, vr, size, at = _element(start, at, explicit)
         if tag >> 16 == ITEM[0]:
-            raise _UnusualError
+            raise _Unusual
         at = _past(start, at, tag, vr, size, depth=depth)
     if at != end:
-        raise _UnusualError
+        raise _Unusual
     return at
