@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -82,7 +82,9 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def engines(checkpoint: str, study: Path) -> dict[str, Diagnoser]:
+def engines(
+    checkpoint: str, study: Path, precisions: Iterable[Precision] = tuple(Precision)
+) -> dict[str, Diagnoser]:
     """The same checkpoint by torch, and by OpenVINO in each precision.
 
     int8 takes its ranges from the phantom: good for speed, for nothing else.
@@ -93,7 +95,7 @@ def engines(checkpoint: str, study: Path) -> dict[str, Diagnoser]:
         [one.picture for one in examine(read_volume(study), loaded.metadata.preprocessing).kept]
     )
     found = {"torch": Diagnoser(loaded, device="cpu")}
-    for precision in reversed(Precision):
+    for precision in reversed(tuple(precisions)):
         wanted = quantised(graph, loaded, pictures) if precision is Precision.INT8 else graph
         own = replace(loaded, network=deepcopy(loaded.network))
         engine = TorchEngine(own, device="cpu", batch=16)

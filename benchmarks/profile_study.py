@@ -19,6 +19,7 @@ os.environ["DEEPPNEUMONIA_LIMITS"] = "isolated=0"  # before the reader is asked
 from one_study import OURS, engines
 from speed_studies import make_studies
 
+from deeppneumonia.inference.engine_files import Precision
 from deeppneumonia.preprocessing import check_input, examine, text_flags
 from deeppneumonia.readers import read_volume
 
@@ -27,7 +28,7 @@ FUNCTIONS = 14
 
 def main() -> None:
     study = make_studies(Path(tempfile.gettempdir()) / "deeppneumonia-speed", 300)["JPEG Lossless"]
-    diagnoser = engines("default", study)[OURS]
+    diagnoser = engines("default", study, [Precision.FLOAT32])[OURS]
     config = diagnoser.metadata.preprocessing
     volume = read_volume(study)
     found = examine(volume, config)
