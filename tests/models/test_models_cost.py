@@ -37,10 +37,10 @@ def test_details_and_zoom_count_as_often_as_the_backbone_runs() -> None:
         assert giga_macs(ntsnet, 448) / one_pass == pytest.approx(2.5, abs=0.05)
 
 
-def test_details_from_the_pyramid_cost_a_fiftieth_of_a_pass() -> None:
+def test_details_from_the_pyramid_cost_a_twentieth_of_a_pass() -> None:
     with FakeTensorMode():
         one_pass = giga_macs(create_model("resnet50", 2), 448)
-        assert 1.01 < giga_macs(create_model("drenet-fpn", 2), 448) / one_pass < 1.03
+        assert 1.02 < giga_macs(create_model("drenet-fpn", 2), 448) / one_pass < 1.05
 
 
 def test_counting_leaves_the_network_as_it_was() -> None:

@@ -6,7 +6,12 @@ import torch
 from deeppneumonia.models import create_model, parameter_count
 from deeppneumonia.models.dre_net_fpn import DreNetFpn, GatedAttention, pool_boxes
 from deeppneumonia.models.feature_pyramid import SquareGrid
-from deeppneumonia.models.losses import detail_losses, mean_detail_loss, ranking_loss
+from deeppneumonia.models.losses import (
+    detail_losses,
+    lesion_loss,
+    mean_detail_loss,
+    ranking_loss,
+)
 from deeppneumonia.models.proposals import pick_details
 from deeppneumonia.models.registry import BACKBONES
 
@@ -56,8 +61,8 @@ def test_three_small_then_three_large_are_picked_best_first_and_apart() -> None:
 
 def test_pooling_finds_the_mean_of_each_quarter() -> None:
     # A map whose value is its own position in picture pixels: bilinear samples are exact.
-    x = (torch.arange(20) + 0.5) * 16
-    ramp = torch.stack([x.expand(20, 20), x[:, None].expand(20, 20)])[None]  # (1, 2, 20, 20)
+    x = (torch.arange(40) + 0.5) * 8
+    ramp = torch.stack([x.expand(40, 40), x[:, None].expand(40, 40)])[None]  # (1, 2, 40, 40)
     box = torch.tensor([[[64.0, 96.0, 160.0, 192.0]]])
     pooled = pool_boxes(ramp, box).view(2, 2, 2)  # channel, down, across
     torch.testing.assert_close(pooled[0, 0], torch.tensor([88.0, 136.0]))
@@ -119,4 +124,25 @@ def test_the_ranking_loss_trains_the_scores_alone(
 
 def test_it_has_25_million_parameters() -> None:  # so that half precision fits in 50 MB
     with torch.device("meta"):
-        assert parameter_count(create_model("drenet-fpn", 3)) == 24_608_288
+        assert parameter_count(create_model("drenet-fpn", 3)) == 24_555_409
+
+
+def test_without_lesion_the_pyramid_is_not_read(network: DreNetFpn, pictures: torch.Tensor) -> None:
+    maps: list[torch.Tensor] = []
+    network.cam_layer.register_forward_hook(lambda *call: maps.append(call[2]))
+    torch.nn.init.constant_(network.lesion.bias, -100)
+    network(pictures)
+    assert maps[0].shape == (2, 96, 24, 24)  # a cell for 8 x 8 pixels
+    assert maps[0].abs().max() < 1e-30
+
+
+def test_masks_teach_what_tells_lesions(network: DreNetFpn, pictures: torch.Tensor) -> None:
+    output, targets = network(pictures), torch.tensor([2, 0])
+    drawn = torch.full((2, 24, 24), -1.0)
+    drawn[0, :12] = 0.0
+    drawn[0, 3:6, 3:6] = 1.0
+    more = network.loss(output, targets, None, drawn) - network.loss(output, targets)
+    torch.testing.assert_close(more, lesion_loss(output.lesion_logits, drawn))
+    more.backward()
+    assert network.lesion.weight.grad.abs().sum() > 0
+    assert network.relation.weight.grad.abs().sum() == 0  # the same answer in both losses

@@ -7,7 +7,12 @@ import torch
 
 from deeppneumonia.models import DetailOutput, NetworkOutput
 from deeppneumonia.models.dre_net import DreNet
-from deeppneumonia.models.losses import detail_losses, mean_detail_loss, ranking_loss
+from deeppneumonia.models.losses import (
+    detail_losses,
+    lesion_loss,
+    mean_detail_loss,
+    ranking_loss,
+)
 from deeppneumonia.models.registry import BACKBONES
 
 SCORES = [0.5, 0.2, 0.9]
@@ -106,3 +111,19 @@ def test_an_output_without_details_is_not_drenets(network: DreNet) -> None:
     plain = NetworkOutput(logits=torch.zeros(1, 2), features=torch.zeros(1, 512))
     with pytest.raises(ValueError, match="its own output, with details"):
         network.loss(plain, torch.tensor([0]))
+
+
+def test_lesion_by_hand() -> None:
+    logits = torch.tensor([[[0.0, -log(3)]], [[log(3), 5.0]]])  # told 1/2, 1/4; 3/4
+    drawn = torch.tensor([[[1.0, 0.0]], [[0.0, -1.0]]])  # the last cell is unknown
+    entropy = (3 * log(2) + log(4 / 3) + log(4)) / 3  # a lesion counts three times
+    missed = 1 - (2 * 0.5 + 1) / (0.5 + 0.25 + 1 + 1)  # the first picture alone has a lesion
+    expected = 10 * entropy + missed / 2
+    assert lesion_loss(logits, drawn).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_where_nothing_is_known_of_lesions_nothing_is_asked() -> None:
+    logits = torch.zeros(2, 3, 3, requires_grad=True)
+    loss = lesion_loss(logits, torch.full((2, 3, 3), -1.0))
+    loss.backward()
+    assert loss.item() == 0 and logits.grad.abs().sum() == 0

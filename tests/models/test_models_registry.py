@@ -46,10 +46,9 @@ def test_every_network_gives_logits_features_and_one_map_of_the_whole_picture(
     assert output.logits.shape == (2, classes)
     assert output.features.shape == (2, network.backbone.feature_count)
     assert loss.shape == ()
-    # VGG16's last convolution lies before its pooling, drenet-fpn shows the last stage but one
-    side = 28 if name in {"vgg16", "drenet-fpn"} else 14
-    channels = network.backbone.map_channels // (2 if name == "drenet-fpn" else 1)
-    assert maps == [(2, channels, side, side)]
+    # drenet-fpn shows the finest level of its pyramid
+    shape = (96, 56, 56) if name == "drenet-fpn" else (network.backbone.map_channels, 14, 14)
+    assert maps == [(2, *shape)]
 
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121"])

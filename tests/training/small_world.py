@@ -26,6 +26,7 @@ class Batch:
     pictures: Tensor
     labels: Tensor
     groups: list[str]
+    lesions: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,13 @@ class TinyNetwork(nn.Module):
         features = self.stem(pictures.float() / 255 - 0.5).mean(dim=(2, 3))
         return Output(self.head(features).float())
 
-    def loss(self, output: Output, targets: Tensor, class_weights: Tensor | None) -> Tensor:
+    def loss(
+        self,
+        output: Output,
+        targets: Tensor,
+        class_weights: Tensor | None,
+        lesions: Tensor | None,  # noqa: ARG002
+    ) -> Tensor:
         return nn.functional.cross_entropy(output.logits, targets, weight=class_weights)
 
     def freeze_stages(self, stages: int) -> None:

@@ -16,6 +16,7 @@ class Pictures:
     pictures: Tensor
     labels: Tensor
     groups: list[str]
+    lesions: None = None
 
 
 SITES = {f"{number}/{position}": "here" for number in range(6) for position in range(6)}

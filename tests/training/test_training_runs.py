@@ -77,6 +77,18 @@ def test_torch_is_left_as_it_was_found(world: Any, tmp_path: Path) -> None:
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+def test_the_last_epoch_is_handed_over_where_the_config_says_so(world: Any, tmp_path: Path) -> None:
+    network = world.TinyNetwork()
+    Trainer().fit(network, world.loaders(), FAST, tmp_path / "right")
+    wrong = world.loaders(wrong_training=True)  # from a good start, each epoch makes it worse
+    config = config_with(epochs=8, learning_rate=0.02, patience=0, keep="last")
+    result = Trainer().fit(network, wrong, config, tmp_path / "wrong")
+    assert result.best_epoch == 8
+    assert result.best_auc < max(record.validation_auc for record in result.history)
+    kept, last = load_file(result.best_weights), load_file(tmp_path / "wrong" / "last.safetensors")
+    assert all(torch.equal(value, last[f"weights/{name}"]) for name, value in kept.items())
+
+
 def test_training_stops_when_patience_is_over_and_keeps_the_best_weights(
     world: Any, tmp_path: Path
 ) -> None:

@@ -155,7 +155,7 @@ def test_every_recipe_runs_for_one_step(path: Path, cohort: Path, tmp_path: Path
         recipe,
         data=replace(
             recipe.data, manifests=("phantoms/manifest.csv",), fractions=(0.5, 0.25, 0.25),
-            slices_per_patient=1,
+            slices_per_patient=1, lesion_sites=("phantom",) if recipe.data.lesion_sites else (),
         ),
         preprocessing=replace(recipe.preprocessing, slices=1),
         training=replace(

@@ -22,6 +22,9 @@ def phantom(
     patients: Annotated[int, typer.Option(min=1, help="Patients for each of the labels.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the first patient.")] = 0,
     form: Annotated[Form, typer.Option(help="dicom, nifti or png.")] = Form.DICOM,
+    slices: Annotated[
+        int, typer.Option(min=4, help="Slices of each patient; fewer are made sooner.")
+    ] = 60,
     source_confound: Annotated[
         bool,
         typer.Option(
@@ -44,6 +47,7 @@ def phantom(
         patients_per_label=patients,
         first_seed=seed,
         form=form.value,
+        slices=slices,
         source_confound=source_confound,
     )
     remark(f"{3 * patients} patients", quiet=quiet)

@@ -45,23 +45,44 @@ def augmented(
     picture: NDArray[np.uint8], config: AugmentConfig, random: np.random.Generator
 ) -> NDArray[np.uint8]:
     """A changed copy of a (side, side) picture; the edge is mirrored where nothing is left."""
-    mirrored = picture[:, ::-1] if random.random() < config.flip_probability else picture
-    moved = _moved(mirrored, config, random)
+    moved = _moved(picture, _movement(picture.shape[0], config, random), cv2.INTER_LINEAR)
     changed = cv2.LUT(moved, _grey_curve(picture, config, random))
     return changed.astype(np.uint8, copy=False)
 
 
-def _moved(
-    picture: NDArray[np.uint8], config: AugmentConfig, random: np.random.Generator
+def moved_alike(
+    marks: NDArray[np.uint8], config: AugmentConfig, random: np.random.Generator
 ) -> NDArray[np.uint8]:
-    side = picture.shape[0]
+    """Marks (side, side) on a picture, moved as `augmented` moves it for an equal generator."""
+    return _moved(marks, _movement(marks.shape[0], config, random), cv2.INTER_NEAREST)
+
+
+def _movement(
+    side: int, config: AugmentConfig, random: np.random.Generator
+) -> tuple[bool, NDArray[np.float64]]:
+    """Whether a picture is mirrored, and the (2, 3) matrix that moves it then."""
+    is_mirrored = bool(random.random() < config.flip_probability)
     angle_deg = random.uniform(-config.rotation_deg, config.rotation_deg)
     scale = random.uniform(1 - config.scale, 1 + config.scale)
     centre = (side - 1) / 2
-    matrix = cv2.getRotationMatrix2D((centre, centre), angle_deg, scale)
+    matrix: NDArray[np.float64] = np.asarray(
+        cv2.getRotationMatrix2D((centre, centre), angle_deg, scale), np.float64
+    )
     matrix[:, 2] += random.uniform(-config.shift, config.shift, size=2) * side
+    return is_mirrored, matrix
+
+
+def _moved(
+    picture: NDArray[np.uint8], movement: tuple[bool, NDArray[np.float64]], interpolation: int
+) -> NDArray[np.uint8]:
+    is_mirrored, matrix = movement
+    side = picture.shape[0]
     moved = cv2.warpAffine(
-        np.ascontiguousarray(picture), matrix, (side, side), borderMode=cv2.BORDER_REFLECT_101
+        np.ascontiguousarray(picture[:, ::-1] if is_mirrored else picture),
+        matrix,
+        (side, side),
+        flags=interpolation,
+        borderMode=cv2.BORDER_REFLECT_101,
     )
     return moved.astype(np.uint8, copy=False)
 

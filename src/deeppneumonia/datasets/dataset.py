@@ -12,12 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deeppneumonia.datasets.augmentation import AugmentConfig, augmented
+from deeppneumonia.datasets.augmentation import AugmentConfig, augmented, moved_alike
 from deeppneumonia.datasets.cache import SliceCache, SliceEntry
+from deeppneumonia.datasets.lesions import LESION, UNKNOWN, LesionMaps
 from deeppneumonia.domain import ClassSet
 
 _AHEAD = 3  # batches made while the network works on one
 _THREADS = 2
+
+CELL_PX = 8
+"""Side of the cells for which a batch says how much lesion they hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,10 @@ class SliceBatch:
 
     groups: list[str]
     """The patient of each slice."""
+
+    lesions: Tensor | None = None
+    """(N, side / 8, side / 8): the share of lesion in every cell, -1 where it is unknown; None
+    where the loader knows nothing of lesions."""
 
 
 class SliceLoader:
@@ -51,9 +59,10 @@ class SliceLoader:
         slices_per_patient: for training, the most slices of one patient in one epoch, drawn anew
             for each; None for all.
         input_px: side of the pictures that the network takes; the cache must have it.
+        lesions: what is known of lesions in some of the slices; None for nothing.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         cache: SliceCache,
         entries: Sequence[SliceEntry],
@@ -64,6 +73,7 @@ class SliceLoader:
         augment: AugmentConfig | None,
         input_px: int,
         slices_per_patient: int | None = None,
+        lesions: LesionMaps | None = None,
     ) -> None:
         side_px = cache.pictures.shape[1]
         if side_px != input_px:
@@ -84,6 +94,8 @@ class SliceLoader:
         self._seed = seed
         self._slices_per_patient = slices_per_patient
         self._augment = augment
+        self._lesions = lesions
+        self._unknown = np.full((side_px, side_px), UNKNOWN, np.uint8)
         self._epoch = 0
         self._share: Callable[[int], slice] = slice
         self._of_patient: dict[str, list[int]] = defaultdict(list)
@@ -154,20 +166,50 @@ class SliceLoader:
             pictures=torch.from_numpy(pictures[:, None]),
             labels=torch.from_numpy(self.labels[list(positions)]),
             groups=[self.entries[position].patient_id for position in positions],
+            lesions=None if self._lesions is None else self._known_of(positions, epoch),
         )
 
     def _picture(self, position: int, epoch: int) -> NDArray[np.uint8]:
         picture: NDArray[np.uint8] = self._pictures[self._array_rows[position]]
         if self._augment is None:
             return picture
+        return augmented(picture, self._augment, self._change(position, epoch))
+
+    def _known_of(self, positions: Sequence[int], epoch: int) -> Tensor:
+        """What is known of lesions in some slices, moved as their pictures are."""
+        maps = np.stack([self._lesion_map(position, epoch) for position in positions])
+        return torch.from_numpy(lesion_shares(maps))
+
+    def _lesion_map(self, position: int, epoch: int) -> NDArray[np.uint8]:
         entry = self.entries[position]
-        random = self._random(f"slice/{entry.line}/{entry.slice_index}", epoch)
-        return augmented(picture, self._augment, random)
+        known = (self._lesions or {}).get((entry.line, entry.slice_index), self._unknown)
+        if self._augment is None or known.min() == known.max():  # one value everywhere stays so
+            return known
+        return moved_alike(known, self._augment, self._change(position, epoch))
+
+    def _change(self, position: int, epoch: int) -> np.random.Generator:
+        """What one slice's changes are drawn from in one epoch."""
+        entry = self.entries[position]
+        return self._random(f"slice/{entry.line}/{entry.slice_index}", epoch)
 
     def _random(self, purpose: str, epoch: int) -> np.random.Generator:
         """A generator of its own for each purpose, so that no draw depends on another."""
         digest = hashlib.sha256(f"{self._seed}/{epoch}/{purpose}".encode()).digest()
         return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+
+def lesion_shares(maps: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The share of lesion in each cell of maps (n, side, side), -1 where over half is unknown.
+
+    >>> half = np.full((1, 8, 8), LESION, np.uint8); half[:, :4] = 0
+    >>> lesion_shares(half)
+    array([[[0.5]]], dtype=float32)
+    """
+    n, side, _ = maps.shape
+    cells = maps.reshape(n, side // CELL_PX, CELL_PX, side // CELL_PX, CELL_PX)
+    known = (cells != UNKNOWN).mean(axis=(2, 4))
+    lesion = (cells == LESION).mean(axis=(2, 4))
+    return np.where(known >= 0.5, lesion / np.maximum(known, 0.5), -1).astype(np.float32)
 
 
 def _array_row_of(entry: SliceEntry) -> int:

@@ -1,7 +1,13 @@
 """Grad-CAM: where in a picture the evidence for one class lies, from any layer of any network.
 
+In the form that weighs every cell of a map by its own gradient and not by the map's mean [2]:
+what a cell adds to the answer, to first order. Where the answer is linear in the mean of the map,
+as in ResNet and DRE-Net, it is Grad-CAM [1] itself; where it is not, the mean gradient of a channel
+may paint cells that the answer was not made from.
+
 Source: [1] Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via
-Gradient-based Localization", ICCV 2017. Symbols in the comments are those of the paper.
+Gradient-based Localization", ICCV 2017. [2] Draelos and Carin, "Use HiResCAM instead of Grad-CAM
+for faithful explanations of convolutional neural networks", arXiv 2011.08891, 2020.
 """
 
 from collections.abc import Callable, Iterator
@@ -53,44 +59,46 @@ def grad_cam(
         raise ValueError("Grad-CAM needs the network in eval mode: call network.eval() first")
     if targets.shape != pictures.shape[:1]:
         raise ValueError(f"targets must be ({len(pictures)},), not {tuple(targets.shape)}")
+    return grad_cam_of(
+        lambda: logits_of(network(pictures.clone())), layer, targets, pictures.shape[-1]
+    )
+
+
+def grad_cam_of(
+    answer: Callable[[], Tensor], layer: nn.Module, targets: Tensor, size_px: int
+) -> NDArray[np.float32]:
+    """The same for an answer that is given anew, such as from maps that were made before.
+
+    Args:
+        answer: runs the layer and gives logits (N, C), row by row.
+        layer: its output is (N, K, h, w).
+        targets: (N,) long, the class that each heat map speaks for.
+        size_px: S, the side of the network's picture.
+
+    Returns:
+        (N, S, S), as `grad_cam`.
+
+    Raises:
+        ValueError: if the layer made no map of all the pictures.
+    """
     maps: list[Tensor] = []
 
     def cut_here(_layer: nn.Module, _inputs: Any, output: Tensor) -> Tensor | None:
         """Start the gradient at this map, so that nothing before it is ever differentiated."""
-        if maps or output.ndim != 4 or len(output) != len(pictures):
+        if maps or output.ndim != 4 or len(output) != len(targets):
             return None
         maps.append(output.detach().requires_grad_())
         return maps[0].clone()  # a layer behind may write into it
 
     handle = layer.register_forward_hook(cut_here)
     try:
-        with _differentiable(pictures.device):
-            logits = logits_of(network(pictures.clone()))  # (N, C)  y
+        with _differentiable(targets.device):
+            logits = answer()  # (N, C)  y
             if not maps:
-                raise ValueError(f"the layer made no map (N, K, h, w) of {len(pictures)} pictures")
-            return _heat_from(logits, targets, maps[0], pictures.shape[-2:])
+                raise ValueError(f"the layer made no map (N, K, h, w) of {len(targets)} pictures")
+            return _heat_from(logits, targets, maps[0], torch.Size((size_px, size_px)))
     finally:
         handle.remove()
-
-
-def grad_cam_of_map(
-    logits_of: Callable[[Tensor], Tensor], feature_map: Tensor, targets: Tensor, size_px: int
-) -> NDArray[np.float32]:
-    """The same from a map that the network has already made: only what reads it runs again.
-
-    Args:
-        logits_of: from the map (N, K, h, w) to logits (N, C), row by row.
-        feature_map: (N, K, h, w), as the network made it.
-        targets: (N,) long, the class that each heat map speaks for.
-        size_px: S, the side of the network's picture.
-
-    Returns:
-        (N, S, S), as `grad_cam`.
-    """
-    with _differentiable(feature_map.device):
-        activations = feature_map.detach().clone().float().requires_grad_()
-        logits = logits_of(activations.clone())  # (N, C)  y; what reads it may write into it
-        return _heat_from(logits, targets, activations, torch.Size((size_px, size_px)))
 
 
 @contextmanager
@@ -115,8 +123,7 @@ def _heat_from(
 
 def _heat(activations: Tensor, gradients: Tensor, size: torch.Size) -> NDArray[np.float32]:
     """Maps (N, K, h, w) and their gradients as heat (N, S, S)."""
-    weights = gradients.mean(dim=(2, 3), keepdim=True)  # (N, K, 1, 1)  alpha in [1], eq. 1
-    heat = (weights * activations).sum(dim=1, keepdim=True).relu()  # (N, 1, h, w)  [1], eq. 2
+    heat = (gradients * activations).sum(dim=1, keepdim=True).relu()  # (N, 1, h, w)  [2], eq. 3
     heat = F.interpolate(heat, size=size, mode="bilinear", align_corners=False)[:, 0]
     most = heat.amax(dim=(1, 2), keepdim=True)  # (N, 1, 1)
     scaled: NDArray[np.float32] = torch.where(most > 0, heat / most, 0.0).cpu().numpy()

@@ -18,17 +18,6 @@ DETAIL_PX = 224
 """Side to which a detail is enlarged that the backbone reads by itself."""
 
 
-class MapHandle(nn.Module):
-    """Passes a map on as a tensor of its own: its gradient is that of what reads it from here.
-
-    What reads the map elsewhere, such as the next stage of the backbone, has no part in it.
-    """
-
-    def forward(self, feature_map: Tensor) -> Tensor:
-        """The same map (N, M, H, W)."""
-        return feature_map.view_as(feature_map)
-
-
 class DetailNetwork(Network):
     """A network that proposes details, reads them, and answers from them and the whole picture."""
 
@@ -37,7 +26,6 @@ class DetailNetwork(Network):
 
     def __init__(self, name: str, backbone: Backbone) -> None:
         super().__init__(name, backbone)
-        self.image_map = MapHandle()  # of Grad-CAM: no map of a detail passes
         self.dropout = nn.Dropout(0.5)
 
     def read_details(self, x: Tensor, boxes: Tensor) -> Tensor:
@@ -47,7 +35,11 @@ class DetailNetwork(Network):
         return features.view(*boxes.shape[:2], -1)
 
     def loss(
-        self, output: NetworkOutput, targets: Tensor, class_weights: Tensor | None = None
+        self,
+        output: NetworkOutput,
+        targets: Tensor,
+        class_weights: Tensor | None = None,
+        lesions: Tensor | None = None,  # noqa: ARG002
     ) -> Tensor:
         """CE(z_raw) + CE(z) + mean_k L_k + L_rank; the last trains what proposes, and only that."""
         if output.image_logits is None or output.details is None:
@@ -60,8 +52,3 @@ class DetailNetwork(Network):
             + mean_detail_loss(details.logits, targets, class_weights)
             + ranking / self.ranked_pairs
         )
-
-    @property
-    def cam_layer(self) -> nn.Module:
-        """Where the map of the whole picture passes that heat maps show; no detail's own does."""
-        return self.image_map

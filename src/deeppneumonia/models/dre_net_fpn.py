@@ -5,8 +5,12 @@ are ranked by how well each detail alone tells the class, K = 6 details, three s
 large, and an answer from details and picture together. What differs: the pyramid runs both ways
 (Lin et al., CVPR 2017), details are pooled from its map instead of being cut out of the picture
 (RoIAlign, He et al., ICCV 2017), there is no zoom stream, and learned attention says how much
-each detail and the picture count (gated, Ilse et al., ICML 2018).
+each detail and the picture count (gated, Ilse et al., ICML 2018). New is a map of lesion, learned
+from masks where there are some: the pyramid is read only as far as that map says lesion, so that
+the answer and its heat map come from the same places.
 """
+
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,16 +20,20 @@ from deeppneumonia.models.backbone import Backbone, full_precision
 from deeppneumonia.models.crops import crop_boxes
 from deeppneumonia.models.detail_network import DetailNetwork
 from deeppneumonia.models.feature_pyramid import POOLED_STRIDE_PX, FeaturePyramid, SquareGrid
+from deeppneumonia.models.losses import lesion_loss
 from deeppneumonia.models.network import DetailOutput, NetworkOutput
 from deeppneumonia.models.proposals import DETAIL_COUNT, pick_details
 
-WIDTH = 112
+WIDTH = 96
 """Channels of the pyramid, and length of every vector read from it."""
 
 ROI_SAMPLES = 14
 """RoIAlign: points along a side of a detail, bilinear, averaged to a quarter of the detail."""
 
 ATTENTION_UNITS = 64
+
+RARE = -4.0
+"""Log odds of lesion in a cell before anything is learned: most cells hold none."""
 
 
 class DreNetFpn(DetailNetwork):
@@ -36,14 +44,16 @@ class DreNetFpn(DetailNetwork):
     """
 
     input_px = 224
-    maps_read = 2
-    cam_map = 0  # of 14 x 14 cells, where the last one has 7 x 7
+    maps_read = 3
     ranked_pairs = DETAIL_COUNT * (DETAIL_COUNT - 1) // 2  # the sum over pairs drowned the others
 
     def __init__(self, name: str, backbone: Backbone, num_classes: int) -> None:
         super().__init__(name, backbone)
         self.pyramid = FeaturePyramid(backbone.map_channels, WIDTH)
-        self.read_picture = _reader(backbone.feature_count + backbone.map_channels // 2)
+        self.lesion = nn.Conv2d(WIDTH, 1, 1)
+        nn.init.constant_(cast(Tensor, self.lesion.bias), RARE)
+        whole = backbone.feature_count + backbone.map_channels // 2
+        self.read_picture = _reader(whole + 2 * WIDTH)
         self.read_detail = _reader(4 * WIDTH)
         self.image_head = nn.Linear(WIDTH, num_classes)
         self.detail_head = nn.Linear(WIDTH, num_classes)
@@ -51,21 +61,24 @@ class DreNetFpn(DetailNetwork):
         self.relation = nn.Linear(WIDTH, num_classes)
 
     def answer(self, pixels: Tensor, maps: tuple[Tensor, ...]) -> NetworkOutput:  # noqa: ARG002
-        """From the maps of the last two stages alone; S is a multiple of 64."""
-        return self.read(self.image_map(maps[0]), maps[1])
+        """From the maps of the last three stages alone; S is a multiple of 64."""
+        return self.read(*maps)
 
-    def read(self, fourth: Tensor, last: Tensor) -> NetworkOutput:
-        """Answer from the maps of the last two stages, (N, M/2, S/16, S/16), (N, M, S/32, S/32)."""
+    def read(self, third: Tensor, fourth: Tensor, last: Tensor) -> NetworkOutput:
+        """Answer from the last three stages, whose maps have S/8, S/16 and S/32 cells a side."""
         features = self.backbone.pool(last)  # (N, D)  f
-        fine, scores = self.pyramid(fourth, last)  # (N, W, S/16, S/16); (N, A)
-        grid = SquareGrid.of(fine.shape[-1], fine.device)
+        fine, scores = self.pyramid(third, fourth, last)  # (N, W, S/8, S/8); (N, A)
+        grid = SquareGrid.of(fourth.shape[-1], fine.device)
         picks = pick_details(scores.detach(), grid.overlaps, grid.small)  # (N, K)
         boxes = grid.boxes[picks]  # (N, K, 4)
         with full_precision(fine):
+            lesion = self.lesion(fine.float())  # (N, 1, S/8, S/8)
+            # What is read of the map is read where the lesion is: so a heat map lies there too.
+            fine = self.image_map(fine.float() * lesion.sigmoid())
             # The fourth stage alone tells mild disease from none better than the last one does.
-            everywhere = torch.cat([self.backbone.pool(fourth), features], dim=1)
-            image = self.read_picture(everywhere)  # (N, W)
-            details = self.read_detail(pool_boxes(fine.float(), boxes)).unflatten(0, picks.shape)
+            everywhere = [self.backbone.pool(fourth), features, *_mean_and_most(fine)]
+            image = self.read_picture(torch.cat(everywhere, dim=1))  # (N, W)
+            details = self.read_detail(pool_boxes(fine, boxes)).unflatten(0, picks.shape)
             parts = self.dropout(torch.cat([image[:, None], details], dim=1))  # (N, 1 + K, W)  u
             weights = self.attention(parts)  # (N, 1 + K)  w
             return NetworkOutput(
@@ -78,7 +91,26 @@ class DreNetFpn(DetailNetwork):
                     logits=self.detail_head(parts[:, 1:]),
                     weights=weights[:, 1:],
                 ),
+                lesion_logits=lesion[:, 0],
             )
+
+    def loss(
+        self,
+        output: NetworkOutput,
+        targets: Tensor,
+        class_weights: Tensor | None = None,
+        lesions: Tensor | None = None,
+    ) -> Tensor:
+        """That of every network with details, and where lesions were drawn, that they are told."""
+        loss = super().loss(output, targets, class_weights)
+        if lesions is None or output.lesion_logits is None:
+            return loss
+        return loss + lesion_loss(output.lesion_logits, lesions)
+
+
+def _mean_and_most(fine: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, W) twice: the mean of each channel over the picture, and the most that a cell has."""
+    return fine.mean(dim=(2, 3)), fine.amax(dim=(2, 3))
 
 
 class GatedAttention(nn.Module):

@@ -15,8 +15,8 @@ from deeppneumonia.models.backbone import full_precision
 from deeppneumonia.models.proposals import anchor_grid, box_overlaps
 
 STRIDES_PX = (16, 32, 64)
-POOLED_STRIDE_PX = STRIDES_PX[0]
-"""Of the finest map, from which details are pooled."""
+POOLED_STRIDE_PX = 8
+"""Of the finest map, from which details are pooled and lesions are told; no squares lie on it."""
 
 SIDE_IN_STRIDES = 1.5
 """Squares of 24, 48 and 96 px, of a 224 px picture the same shares as the published 48, 96 and
@@ -24,13 +24,15 @@ SIDE_IN_STRIDES = 1.5
 
 
 class FeaturePyramid(nn.Module):
-    """Three levels from a backbone's last two maps, and a score for every square on them."""
+    """Four levels from a backbone's last three maps, and a score for every square on three."""
 
     def __init__(self, map_channels: int, width: int) -> None:
         super().__init__()
         # Batch norm: the CT start's features are large, and most of each is common to all pictures.
-        self.lateral4 = nn.Sequential(nn.Conv2d(map_channels // 2, width, 1), nn.BatchNorm2d(width))
-        self.lateral5 = nn.Sequential(nn.Conv2d(map_channels, width, 1), nn.BatchNorm2d(width))
+        self.lateral3 = _lateral(map_channels // 4, width)
+        self.lateral4 = _lateral(map_channels // 2, width)
+        self.lateral5 = _lateral(map_channels, width)
+        self.smooth3 = nn.Conv2d(width, width, 3, padding=1)
         self.smooth4 = nn.Conv2d(width, width, 3, padding=1)
         self.smooth5 = nn.Conv2d(width, width, 3, padding=1)
         self.coarser = nn.Conv2d(width, width, 3, stride=2, padding=1)
@@ -38,22 +40,32 @@ class FeaturePyramid(nn.Module):
         self.standards = nn.ModuleList(nn.BatchNorm2d(width, affine=False) for _ in STRIDES_PX)
         self.scores = nn.ModuleList(nn.Conv2d(width, 1, 1) for _ in STRIDES_PX)
 
-    def forward(self, fourth: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-        """The finest level (N, W, S/16, S/16), and scores (N, A) level by level, row by row.
+    def forward(self, third: Tensor, fourth: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """The finest level (N, W, S/8, S/8), and scores (N, A) level by level, row by row.
 
         The scores' gradient stops at the levels: the ranking loss teaches the scores alone.
         """
         top = self.lateral5(last)
+        middle = self.lateral4(fourth) + _doubled(top, fourth)
         level5 = self.smooth5(top).relu()
-        doubled = F.interpolate(top, size=fourth.shape[-2:], mode="nearest")
-        level4 = self.smooth4(self.lateral4(fourth) + doubled).relu()
+        level4 = self.smooth4(middle).relu()
+        level3 = self.smooth3(self.lateral3(third) + _doubled(middle, third)).relu()
         levels = (level4.detach(), level5.detach(), self.coarser(level5.detach()).relu())
         with full_precision(level4):  # in bfloat16 many scores would be equal
             scores = [
                 score(standard(level.float()) / level.shape[1] ** 0.5).flatten(1)
                 for score, standard, level in zip(self.scores, self.standards, levels, strict=True)
             ]
-        return level4, torch.cat(scores, dim=1)
+        return level3, torch.cat(scores, dim=1)
+
+
+def _lateral(channels: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels, width, 1), nn.BatchNorm2d(width))
+
+
+def _doubled(coarse: Tensor, finer: Tensor) -> Tensor:
+    """A map brought to the size of the finer one below it."""
+    return F.interpolate(coarse, size=finer.shape[-2:], mode="nearest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +83,7 @@ class SquareGrid:
 
     @staticmethod
     def of(cells: int, device: torch.device) -> "SquareGrid":
-        """The grid of a picture whose finest level has so many cells a side."""
+        """The grid of a picture whose finest level of squares has so many cells a side."""
         boxes = [level_squares(cells, stride).to(device) for stride in STRIDES_PX]
         everything = torch.cat(boxes)
         return SquareGrid(
@@ -81,6 +93,6 @@ class SquareGrid:
 
 def level_squares(finest_cells: int, stride_px: int) -> Tensor:
     """The squares of one level, where the finest has so many cells a side."""
-    cells = -(-finest_cells * POOLED_STRIDE_PX // stride_px)  # rounded up, as a strided map is
+    cells = -(-finest_cells * STRIDES_PX[0] // stride_px)  # rounded up, as a strided map is
     side_px = SIDE_IN_STRIDES * stride_px
     return anchor_grid(cells, stride_px, side_px, side_px)

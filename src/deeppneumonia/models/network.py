@@ -52,6 +52,21 @@ class NetworkOutput:
     details: DetailOutput | None = None
     """None for a network that looks at the whole picture only."""
 
+    lesion_logits: Tensor | None = None
+    """(N, H, H): log odds that a cell of the picture holds a lesion; None where a network does not
+    tell."""
+
+
+class MapHandle(nn.Module):
+    """Passes a map on as a tensor of its own: its gradient is that of what reads it from here.
+
+    What reads the map elsewhere, such as the next stage of the backbone, has no part in it.
+    """
+
+    def forward(self, feature_map: Tensor) -> Tensor:
+        """The same map (N, M, H, W)."""
+        return feature_map.view_as(feature_map)
+
 
 class Network(nn.Module, ABC):
     """A backbone with its pixel scale, its heads and its loss.
@@ -69,9 +84,6 @@ class Network(nn.Module, ABC):
     maps_read: ClassVar[int] = 1
     """The answer is made from so many of the backbone's last maps."""
 
-    cam_map: ClassVar[int] = -1
-    """Position, among the maps that are read, of the one whose evidence a heat map shows."""
-
     takes_any_size: bool = True
     """False where no other side than `input_px` will do."""
 
@@ -82,6 +94,7 @@ class Network(nn.Module, ABC):
         super().__init__()
         self.name = name
         self.backbone = backbone
+        self.image_map = MapHandle()
         self.register_buffer("pixel_mean", torch.tensor(IMAGENET_MEAN))
         self.register_buffer("pixel_std", torch.tensor(IMAGENET_STD))
 
@@ -111,7 +124,11 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def loss(
-        self, output: NetworkOutput, targets: Tensor, class_weights: Tensor | None = None
+        self,
+        output: NetworkOutput,
+        targets: Tensor,
+        class_weights: Tensor | None = None,
+        lesions: Tensor | None = None,
     ) -> Tensor:
         """One number to minimise.
 
@@ -119,12 +136,14 @@ class Network(nn.Module, ABC):
             output: of this network, for N pictures.
             targets: (N,) long, the position of each picture's class.
             class_weights: (C,); every cross-entropy is a mean weighted by the target's class.
+            lesions: (N, H, H), the share of lesion in each cell, -1 where it is unknown; a
+                network that does not tell lesions learns nothing from it.
         """
 
     @property
-    @abstractmethod
     def cam_layer(self) -> nn.Module:
-        """The module whose output is the whole picture's last map, once per forward pass."""
+        """Where the map of the whole picture passes that heat maps show, once an answer."""
+        return self.image_map
 
     def normalise(self, pictures: Tensor) -> Tensor:
         """Grey pictures (N, 1, S, S) as (N, 3, S, S): (grey/255 - pixel_mean) / pixel_std."""
@@ -161,21 +180,20 @@ class PlainClassifier(Network):
 
     def answer(self, pixels: Tensor, maps: tuple[Tensor, ...]) -> NetworkOutput:  # noqa: ARG002
         """From the last map (N, M, S/32, S/32); any S that the backbone can pool."""
-        features = self.backbone.pool(maps[-1])  # (N, D)
+        features = self.backbone.pool(self.image_map(maps[-1]))  # (N, D)
         with full_precision(features):
             logits = self.backbone.head(features)  # (N, C)
         return NetworkOutput(logits=logits, features=features)
 
     def loss(
-        self, output: NetworkOutput, targets: Tensor, class_weights: Tensor | None = None
+        self,
+        output: NetworkOutput,
+        targets: Tensor,
+        class_weights: Tensor | None = None,
+        lesions: Tensor | None = None,  # noqa: ARG002
     ) -> Tensor:
         """The cross-entropy of the logits."""
         return F.cross_entropy(output.logits, targets, class_weights)
-
-    @property
-    def cam_layer(self) -> nn.Module:
-        """The backbone's last map."""
-        return self.backbone.cam_layer
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -14,7 +14,7 @@ The seed decides everything about the person and the scanner; see `make_phantom`
 """
 
 from deeppneumonia.phantoms.cohort import Form, write_cohort
-from deeppneumonia.phantoms.config import Phantom, PhantomConfig
+from deeppneumonia.phantoms.config import DEFAULT_SHAPE, Phantom, PhantomConfig
 from deeppneumonia.phantoms.synthesis import make_phantom
 from deeppneumonia.phantoms.writers import (
     patient_id,
@@ -25,6 +25,7 @@ from deeppneumonia.phantoms.writers import (
 )
 
 __all__ = [
+    "DEFAULT_SHAPE",
     "Form",
     "Phantom",
     "PhantomConfig",

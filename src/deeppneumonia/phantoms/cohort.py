@@ -41,7 +41,7 @@ def write_cohort(
     """Write `per_label` phantom patients of each label and return the path of `manifest.csv`.
 
     Every patient has a seed of its own, counted on from `first_seed`, so no two share an anatomy.
-    The lesion masks are NIfTI files whatever the form; a healthy patient has none.
+    A lesion mask is a folder of pictures whatever the form; a healthy patient has none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -71,6 +71,6 @@ def _write_patient(phantom: Phantom, folder: Path, form: Form) -> dict[str, str]
         path = write_png(phantom, folder / name)
     mask = ""
     if phantom.lesion_mask.any():
-        mask = write_lesion_mask(phantom, folder / f"{name}.lesions.nii.gz").name
+        mask = write_lesion_mask(phantom, folder / f"{name}.lesions").name
     values = (path.name, name, str(phantom.label), "phantom", mask)
     return dict(zip(COLUMNS, values, strict=True))

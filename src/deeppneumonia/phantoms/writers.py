@@ -114,12 +114,7 @@ def write_nifti(phantom: Phantom, path: Path) -> Path:
     return _write_image(phantom.volume.array, phantom.volume, path)
 
 
-def write_lesion_mask(phantom: Phantom, path: Path) -> Path:
-    """Write the lesion mask (0 and 1) as NIfTI with the geometry of the CT; returns `path`."""
-    return _write_image(phantom.lesion_mask.astype(np.uint8), phantom.volume, path)
-
-
-def _write_image(array: NDArray[np.int16] | NDArray[np.uint8], volume: Volume, path: Path) -> Path:
+def _write_image(array: NDArray[np.int16], volume: Volume, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     between, down, along = volume.spacing_mm
     image: Any = SimpleITK.GetImageFromArray(array)
@@ -131,8 +126,17 @@ def _write_image(array: NDArray[np.int16] | NDArray[np.uint8], volume: Volume, p
 
 def write_png(phantom: Phantom, folder: Path) -> Path:
     """Write the slices as 8-bit pictures in the lung window, feet first; returns `folder`."""
+    return _write_pictures(windowed(phantom, *LUNG_WINDOW_HU), folder)
+
+
+def write_lesion_mask(phantom: Phantom, folder: Path) -> Path:
+    """Write the lesion mask (0 and 255) as pictures, feet first; returns `folder`."""
+    return _write_pictures(phantom.lesion_mask.astype(np.uint8) * 255, folder)
+
+
+def _write_pictures(pictures: NDArray[np.uint8], folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    for index, picture in enumerate(windowed(phantom, *LUNG_WINDOW_HU)):
+    for index, picture in enumerate(pictures):
         done, data = cv2.imencode(".png", picture)
         if not done:
             raise OSError(f"slice {index} could not be turned into a PNG picture")

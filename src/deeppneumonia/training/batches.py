@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Batch(Protocol):
-    """Some pictures with what is known about them; any class with these three will do."""
+    """Some pictures with what is known about them; any class with these four will do."""
 
     @property
     def pictures(self) -> Tensor:
@@ -24,6 +24,12 @@ class Batch(Protocol):
     @property
     def groups(self) -> Sequence[str]:
         """N keys; pictures of one patient bear the same key and the same label."""
+        ...
+
+    @property
+    def lesions(self) -> Tensor | None:
+        """(N, H, H): the share of lesion in each cell of a picture, 0 to 1, or -1 where nobody
+        knows; None where no lesion was drawn. Labels alone are learned from then."""
         ...
 
 
@@ -69,7 +75,13 @@ class Trainable(Protocol):
         """`HasLogits` of (N, 1, S, S) uint8 pictures."""
         ...
 
-    def loss(self, output: Any, targets: Tensor, class_weights: Tensor | None) -> Tensor:
+    def loss(
+        self,
+        output: Any,
+        targets: Tensor,
+        class_weights: Tensor | None,
+        lesions: Tensor | None,
+    ) -> Tensor:
         """What to minimise, as a scalar."""
         ...
 

@@ -30,6 +30,17 @@ class Optimizer(StrEnum):
     of the features, for few epochs and for starts whose features are large."""
 
 
+class Keep(StrEnum):
+    """Which epoch's weights a training hands over."""
+
+    BEST = "best"
+    """The one with the highest validation patient AUC."""
+
+    LAST = "last"
+    """The last one: where a schedule leads to rest, and validation patients are so few that their
+    AUC chooses an epoch by chance."""
+
+
 class Precision(StrEnum):
     """The number format of the forward pass; weights and losses are always float32."""
 
@@ -86,6 +97,9 @@ class TrainConfig:
 
     patience: int = 20
     """Stop after so many epochs without a better validation patient AUC; 0 never stops."""
+
+    keep: Keep = Keep.BEST
+    """Which epoch's weights are handed over."""
 
     amp: Precision = Precision.OFF
     """Number format of the forward pass."""

@@ -185,7 +185,8 @@ class Learner:
         pictures = pictures.to(self.device, non_blocking=True)
         labels = batch.labels.to(self.device, non_blocking=True)
         output = self.team.gathered(forward(self._shared, pictures, self.config))
-        return self.network.loss(output, labels, self.class_weights), output.logits
+        lesions = None if batch.lesions is None else batch.lesions.to(self.device)
+        return self.network.loss(output, labels, self.class_weights, lesions), output.logits
 
     def weights(self) -> Mapping[str, Tensor]:
         """The weights to validate, keep and use: averaged where the config says so."""

@@ -20,7 +20,7 @@ from deeppneumonia.training.checks import (
     count_labels,
     inverse_frequency,
 )
-from deeppneumonia.training.config import TrainConfig
+from deeppneumonia.training.config import Keep, TrainConfig
 from deeppneumonia.training.distributed import team
 from deeppneumonia.training.history import EpochRecord, as_csv, as_picture, best_of, has_stalled
 from deeppneumonia.training.loop import Learner, freeze
@@ -188,6 +188,10 @@ class _Run:
         steps = len(train) if isinstance(train, Sized) else None
         return min(filter(None, (steps, cut)), default=None)
 
+    def _kept(self) -> EpochRecord:
+        """The epoch whose weights are handed over, as far as training has come."""
+        return self.history[-1] if self.config.keep is Keep.LAST else best_of(self.history)
+
     def _save(self) -> None:
         """Make this epoch last. The state comes first: the other files can be made from it."""
         if self.learner.team.is_first:
@@ -199,7 +203,7 @@ class _Run:
         """Bring the files that follow from the state into line with it."""
         if not self.learner.team.is_first:
             return
-        if best_of(self.history).epoch == len(self.history):
+        if self._kept().epoch == len(self.history):
             save_weights(self.learner.weights(), len(self.history), self.best)
         write_whole(self.out_dir / "history.csv", as_csv(self.history))
         write_whole(self.out_dir / "learning_curve.png", as_picture(self.history))
@@ -217,10 +221,10 @@ class _Run:
         self.history = list(state.history)
         self._publish()
         self.learner.team.wait()
-        if epoch_of_weights(self.best) != best_of(self.history).epoch:
+        if epoch_of_weights(self.best) != self._kept().epoch:
             raise TrainingError(
-                f"{self.best} does not hold the weights of epoch {best_of(self.history).epoch}, "
-                f"the best one according to {self.last.name}: name another output folder."
+                f"{self.best} does not hold the weights of epoch {self._kept().epoch}, the "
+                f"{self.config.keep} one according to {self.last.name}: name another output folder."
             )
         logger.info("resumed after epoch %d of %d", len(self.history), self.config.epochs)
 
@@ -243,10 +247,10 @@ class _Run:
         network = self.learner.network
         network.load_state_dict(load_file(self.best))
         network.train(False)
-        best = best_of(self.history)
+        kept = self._kept()
         return TrainingResult(
-            best_epoch=best.epoch,
-            best_auc=best.validation_auc,
+            best_epoch=kept.epoch,
+            best_auc=kept.validation_auc,
             history=tuple(self.history),
             stopped_early=len(self.history) < self.config.epochs,
             best_weights=self.best,

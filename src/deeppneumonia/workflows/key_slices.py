@@ -15,7 +15,7 @@ from deeppneumonia.domain import (
     SaliencyMap,
     SlicePrediction,
 )
-from deeppneumonia.explanation import grad_cam_of_map
+from deeppneumonia.explanation import grad_cam_of
 from deeppneumonia.inference import EngineOutput
 from deeppneumonia.models import Network
 
@@ -69,14 +69,9 @@ def _heat_maps(
     pixels = network.normalise(pictures.to(maps[-1].device))
     target = list(predictions[0].probabilities).index(label)
 
-    def log_odds_of(chosen: torch.Tensor) -> torch.Tensor:
-        read = list(maps)
-        read[network.cam_map] = chosen
-        return log_odds(network.answer(pixels, tuple(read)).logits)
-
-    heats = grad_cam_of_map(
-        log_odds_of,
-        maps[network.cam_map],
+    heats = grad_cam_of(
+        lambda: log_odds(network.answer(pixels, tuple(maps)).logits),
+        network.cam_layer,
         torch.full((len(shown),), target, device=pixels.device),
         pictures.shape[-1],
     )

@@ -1,10 +1,12 @@
 """Synthetic patients for trying the program: a cohort on disk, and who is who in it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deeppneumonia.datasets import read_manifest
-from deeppneumonia.phantoms import Form, write_cohort
+from deeppneumonia.domain import Diagnosis
+from deeppneumonia.phantoms import DEFAULT_SHAPE, Form, write_cohort
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +23,19 @@ def make_cohort(
     patients_per_label: int,
     first_seed: int,
     form: str,
+    slices: int = DEFAULT_SHAPE[0],
+    labels: Sequence[str] = tuple(Diagnosis),
     source_confound: bool = False,
 ) -> Path:
     """Write phantom patients of each label, with a manifest; returns the manifest's path.
 
     Args:
         folder: made where missing.
-        patients_per_label: of healthy, covid and bacterial each.
-        first_seed: the patients of a label have seeds from this one on.
+        patients_per_label: of each label.
+        first_seed: patients have seeds from this one on, the labels taking turns.
         form: `dicom`, `nifti` or `png`.
+        slices: of each patient; the field stays the same.
+        labels: what the patients have; all of `covid`, `bacterial`, `healthy` unless named.
         source_confound: give each label a scanner of its own, for `audit` to find.
     """
     return write_cohort(
@@ -37,6 +43,8 @@ def make_cohort(
         per_label=patients_per_label,
         first_seed=first_seed,
         form=Form(form),
+        shape=(slices, *DEFAULT_SHAPE[1:]),
+        labels=[Diagnosis(label) for label in labels],
         source_confound=source_confound,
     )
 

@@ -27,7 +27,13 @@ class DataConfig:
     slices_per_patient: int | None = None
     """At most this many slices of a patient in one epoch; None takes all."""
 
+    lesion_sites: tuple[str, ...] = ()
+    """Sites whose lesion masks teach a network that tells lesions, with healthy lungs beside them;
+    the masks of other sites are left for a test."""
+
     def __post_init__(self) -> None:
+        if isinstance(self.lesion_sites, str):
+            raise ValueError(f"lesion_sites must be a list of sites, not {self.lesion_sites!r}")
         if not self.manifests or isinstance(self.manifests, str):
             raise ValueError(f"manifests must be a list of CSV files, not {self.manifests!r}")
         train, validation, test = self.fractions

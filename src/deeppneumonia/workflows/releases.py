@@ -32,10 +32,10 @@ class Release:
 
 RELEASES: tuple[Release, ...] = (
     Release(
-        name="drenet-2",
-        file="drenet-2.safetensors",
-        sha256="df4bb01e68f716212cf8a27fc2eefdfcbea75ff2a962480b014e5061d620ac63",
-        card="docs/models/drenet-2.md",
+        name="drenet-3",
+        file="drenet-3.safetensors",
+        sha256="bfcc774dc9b46a12beb37b26b40a125f310ad632532486d5ecea3e1b8eb78239",
+        card="docs/models/drenet-3.md",
     ),
 )
 

@@ -19,7 +19,8 @@ from deeppneumonia.datasets import (
     write_manifest,
 )
 from deeppneumonia.datasets.cache import Progress
-from deeppneumonia.errors import ConfigError, TrainingError
+from deeppneumonia.datasets.lesions import LesionMaps, lesion_maps
+from deeppneumonia.errors import ConfigError, ManifestError, TrainingError
 from deeppneumonia.files import write_whole
 from deeppneumonia.inference.engines import choose_device
 from deeppneumonia.models import Network, StartWeights, create_model, load_start_weights
@@ -91,8 +92,9 @@ def train_recipe(
     _same_run(out / "run.json", manifest, recipe, started)
     write_manifest(manifest, out / "split.csv", folder=data)  # for `evaluate --split test`
     cache = build_cache(manifest, recipe.preprocessing, out.parent / "cache", progress)
+    lesions = _lesions_of(recipe, manifest, cache)
     result = Trainer(progress=not quiet).fit(
-        network, loaders_of(recipe, cache), recipe.training, out
+        network, loaders_of(recipe, cache, lesions), recipe.training, out
     )
     if not team().is_first:
         return None
@@ -150,7 +152,22 @@ def start_network(recipe: Recipe, start: str | None) -> tuple[Network, StartWeig
     return network, load_start_weights(network, start)
 
 
-def loaders_of(recipe: Recipe, cache: SliceCache) -> Loaders:
+def _lesions_of(recipe: Recipe, manifest: Manifest, cache: SliceCache) -> LesionMaps | None:
+    """What the recipe's masks say; None where it names no site to learn lesions from."""
+    sites = recipe.data.lesion_sites
+    if not sites:
+        return None
+    drawn = {row.site for row in manifest.rows_of("train") if row.lesion_mask}
+    if missing := set(sites) - drawn:
+        raise ManifestError(
+            f"No training row of the site {sorted(missing)[0]!r} names a lesion mask, and the "
+            f"recipe's lesion_sites wants to learn from it; there are masks of: "
+            f"{', '.join(sorted(drawn)) or 'no site'}."
+        )
+    return lesion_maps(manifest, cache, recipe.preprocessing, sites)
+
+
+def loaders_of(recipe: Recipe, cache: SliceCache, lesions: LesionMaps | None = None) -> Loaders:
     """Training slices, sampled and augmented, and validation slices as they are.
 
     Raises:
@@ -174,6 +191,7 @@ def loaders_of(recipe: Recipe, cache: SliceCache) -> Loaders:
             augment=recipe.augmentation if is_training else None,
             slices_per_patient=recipe.data.slices_per_patient if is_training else None,
             input_px=recipe.preprocessing.picture_px,
+            lesions=lesions if is_training else None,
         )
 
     train = loader("train", is_training=True)
