@@ -47,7 +47,13 @@ class Smallest(nn.Module):
         features = self.stem(pictures.float() / 255).relu().mean(dim=(2, 3))
         return NetworkOutput(logits=self.head(features).float(), features=features)
 
-    def loss(self, output: NetworkOutput, targets: Tensor, weights: Tensor | None) -> Tensor:
+    def loss(
+        self,
+        output: NetworkOutput,
+        targets: Tensor,
+        weights: Tensor | None,
+        lesions: Tensor | None = None,  # noqa: ARG002
+    ) -> Tensor:
         return nn.functional.cross_entropy(output.logits, targets, weights)
 
 

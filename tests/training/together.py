@@ -70,7 +70,13 @@ class DoublePrecision(nn.Module):
         features = self.backbone.feature_map(pixels).mean(dim=(2, 3))
         return Output(self.backbone.head(self.dropout(features)))
 
-    def loss(self, output: Output, targets: Tensor, class_weights: Tensor | None) -> Tensor:
+    def loss(
+        self,
+        output: Output,
+        targets: Tensor,
+        class_weights: Tensor | None,
+        lesions: Tensor | None,  # noqa: ARG002
+    ) -> Tensor:
         weights = None if class_weights is None else class_weights.double()
         return nn.functional.cross_entropy(output.logits, targets, weight=weights)
 
