@@ -125,7 +125,7 @@ def test_a_cohort_lists_every_patient_once(form: Form, tmp_path: Path) -> None:
 def test_a_lesion_mask_lies_on_its_ct(tmp_path: Path) -> None:
     write_cohort(tmp_path, per_label=1, shape=QUICK, form=Form.NIFTI, labels=[Diagnosis.BACTERIAL])
     ct = SimpleITK.ReadImage(str(tmp_path / "PHANTOM-bacterial-0.nii.gz"))
-    mask = read_volume(tmp_path / "PHANTOM-bacterial-0.lesions").array
+    mask = read_volume(tmp_path / "lesions" / "PHANTOM-bacterial-0").array
     assert set(np.unique(mask)) == {0, 255}
     inside = SimpleITK.GetArrayFromImage(ct)[mask == 255]
     assert -50 < np.median(inside) < 60

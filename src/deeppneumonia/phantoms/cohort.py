@@ -19,6 +19,9 @@ from deeppneumonia.phantoms.writers import (
 
 COLUMNS = ("path", "patient_id", "label", "site", "lesion_mask")
 
+LESIONS = "lesions"
+"""Folder of the lesion masks beside the patients."""
+
 
 class Form(StrEnum):
     """The files a cohort consists of."""
@@ -71,6 +74,6 @@ def _write_patient(phantom: Phantom, folder: Path, form: Form) -> dict[str, str]
         path = write_png(phantom, folder / name)
     mask = ""
     if phantom.lesion_mask.any():
-        mask = write_lesion_mask(phantom, folder / f"{name}.lesions").name
+        mask = write_lesion_mask(phantom, folder / LESIONS / name).relative_to(folder).as_posix()
     values = (path.name, name, str(phantom.label), "phantom", mask)
     return dict(zip(COLUMNS, values, strict=True))

@@ -124,6 +124,18 @@ def finetune(
     return _compared(Reading(checkpoint, layer, cache, progress), new, old, config.sizes, out)
 
 
+def _worth_writing(
+    answered: Answered,
+    tuned: NDArray[np.float64],
+    refreshed: NDArray[np.float64],
+    as_it_is: NDArray[np.float64],
+) -> str | None:
+    """The row whose checkpoint is better than what there is; None to keep that."""
+    if is_better(answered, tuned, refreshed):
+        return TUNED
+    return REFRESHED if is_less_surprised(answered, refreshed, as_it_is) else None
+
+
 def _compared(
     reading: Reading, new: Hospital, old: Hospital | None, sizes: Sequence[int], out: Path
 ) -> dict[str, Any]:
@@ -148,10 +160,7 @@ def _compared(
         of_tuned, of_refreshed = (over_classes(one, known.present) for one in held_out)
         rows[REFRESHED] = row_of(answered, of_refreshed, as_it_is)
         rows[TUNED] = row_of(answered, of_tuned, as_it_is)
-        if is_better(answered, of_tuned, of_refreshed):
-            written = TUNED
-        elif is_less_surprised(answered, of_refreshed, as_it_is):
-            written = REFRESHED
+        written = _worth_writing(answered, of_tuned, of_refreshed, as_it_is)
     rows |= _without_labels(reading, before, new, old, answered, as_it_is)
     points = [curve_point(start, short, n, seed=SEED) for n in sizes]
     result: dict[str, Any] = {
