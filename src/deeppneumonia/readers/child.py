@@ -22,7 +22,7 @@ import numpy as np
 from deeppneumonia.domain.volume import Volume
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers import study
-from deeppneumonia.readers.deidentify import write_deidentified
+from deeppneumonia.readers.clean_copy import write_deidentified
 from deeppneumonia.readers.gate import Stamp, cannot_open, stamp_of, stamps_of
 from deeppneumonia.readers.limits import UnsafeInputError, current_limits, way_to_raise
 from deeppneumonia.readers.messages import (

@@ -17,7 +17,7 @@ def deidentify(files: Sequence[Path], key: bytes, folder: Path) -> list[list[Pat
 
     Args:
         files: DICOM files, or zip archives of such.
-        key: of the pseudonyms; see `readers.deidentify`.
+        key: of the pseudonyms; see `readers.clean_copy`.
     """
     numbers = count()
 
@@ -31,7 +31,7 @@ def _copies_of(child: ChildProcess | None, file: Path, stem: Path, key: bytes) -
     """What a child wrote, or this process where there is none; nothing of a file that broke it."""
     try:
         if child is None:
-            from deeppneumonia.readers.deidentify import write_deidentified
+            from deeppneumonia.readers.clean_copy import write_deidentified
 
             write_deidentified(file, stem, key)
         else:

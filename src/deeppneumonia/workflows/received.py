@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deeppneumonia.readers import deidentify, read_tags
-from deeppneumonia.readers.deidentify import CT_CLASSES
+from deeppneumonia.readers.clean_copy import CT_CLASSES
 
 __all__ = ["CT_CLASSES", "InstanceIds", "deidentify", "instance_ids"]
 

@@ -11,7 +11,7 @@ from ramp_ct import chest, save, with_tags
 from readable import READABLE, Readable
 
 from deeppneumonia.readers import deidentify, read_volume
-from deeppneumonia.readers.deidentify import EMPTIED, ENTERED, KEPT, RENAMED, pseudonym
+from deeppneumonia.readers.clean_copy import EMPTIED, ENTERED, KEPT, RENAMED, pseudonym
 
 KEY = bytes(range(32))
 ADDED = (
