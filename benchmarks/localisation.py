@@ -35,7 +35,7 @@ from deeppneumonia.inference import TorchEngine
 from deeppneumonia.models import create_model
 from deeppneumonia.phantoms import PhantomConfig, make_phantom
 from deeppneumonia.preprocessing import Fill, examine
-from deeppneumonia.preprocessing.picture import make_picture
+from deeppneumonia.preprocessing.picture import make_picture, marks_on_picture
 from deeppneumonia.readers import read_volume, sharing_a_child
 from deeppneumonia.workflows.key_slices import log_odds, within
 from deeppneumonia.workflows.releases import open_checkpoint
@@ -76,13 +76,7 @@ def on_picture(
     """A slice and its lesion mask on the network's grid; None where too little lesion is left."""
     config = replace(checkpoint.metadata.preprocessing, fill=Fill.BLACK)
     lung = make_picture(lung_slice.grey, lung_slice.lung_mask, config)[0] > 0
-    frame = lung_slice.frame
-    to_picture = np.array(
-        [[1 / frame.x_scale, 0, (0.5 - frame.x_offset) / frame.x_scale - 0.5],
-         [0, 1 / frame.y_scale, (0.5 - frame.y_offset) / frame.y_scale - 0.5]]
-    )  # fmt: skip
-    size = (config.picture_px, config.picture_px)
-    drawn = cv2.warpAffine((mask > 0).astype(np.uint8) * 255, to_picture, size) > 127
+    drawn = marks_on_picture(mask > 0, lung_slice.frame, config.picture_px)
     if (drawn & lung).sum() < LEAST_LESION * lung.sum():
         return None
     return Lesion(site, patient, label, lung_slice.picture, lung, drawn)

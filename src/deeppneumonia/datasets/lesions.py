@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +16,7 @@ from deeppneumonia.datasets.parallel import over_processes
 from deeppneumonia.domain import Diagnosis, LungSlice
 from deeppneumonia.errors import ManifestError, PreprocessingError, StudyError
 from deeppneumonia.preprocessing import PreprocessConfig, examine
+from deeppneumonia.preprocessing.picture import marks_on_picture
 
 NONE, LESION, UNKNOWN = 0, 1, 2
 """What a pixel of a picture is known to hold. The background that a picture was filled with shows
@@ -89,16 +89,9 @@ def _drawn(task: _Task) -> dict[int, NDArray[np.uint8]] | str:
 
 def _laid(mask: NDArray[np.integer[Any]], lung_slice: LungSlice) -> NDArray[np.uint8]:
     """A slice's mask as its picture shows it, unknown beside the lung."""
-    frame, side = lung_slice.frame, lung_slice.picture.shape[0]
-    # Centres, not edges: pixel i of the picture is centred at (i + 0.5) * scale + offset.
-    to_picture = np.array(
-        [
-            [1 / frame.x_scale, 0, (0.5 - frame.x_offset) / frame.x_scale - 0.5],
-            [0, 1 / frame.y_scale, (0.5 - frame.y_offset) / frame.y_scale - 0.5],
-        ]
-    )
+    side = lung_slice.picture.shape[0]
     lesion, lung = (
-        cv2.warpAffine(np.where(plane, 255, 0).astype(np.uint8), to_picture, (side, side)) > 127
+        marks_on_picture(plane, lung_slice.frame, side)
         for plane in (mask > 0, lung_slice.lung_mask)
     )
     return np.where(lung, np.where(lesion, LESION, NONE), UNKNOWN).astype(np.uint8)

@@ -46,6 +46,19 @@ def make_picture(
     return cut, PictureFrame(side / px, side / px, left, top)
 
 
+def marks_on_picture(marks: NDArray[np.bool_], frame: PictureFrame, side: int) -> NDArray[np.bool_]:
+    """Marks on a slice (rows, columns), such as a mask, as its picture (side, side) shows them."""
+    # Centres, not edges: pixel i of the picture is centred at (i + 0.5) * scale + offset.
+    to_picture = np.array(
+        [
+            [1 / frame.x_scale, 0, (0.5 - frame.x_offset) / frame.x_scale - 0.5],
+            [0, 1 / frame.y_scale, (0.5 - frame.y_offset) / frame.y_scale - 0.5],
+        ]
+    )
+    drawn = np.where(marks, 255, 0).astype(np.uint8)
+    return np.asarray(cv2.warpAffine(drawn, to_picture, (side, side)) > 127)
+
+
 def _square_around(lung: NDArray[np.bool_]) -> tuple[int, int, int]:
     """Left, top and side of the square around the lung's bounding rectangle, centred on it."""
     left, top, width, height = cv2.boundingRect(lung.astype(np.uint8))
