@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
-from deeppneumonia.domain import Volume
 from deeppneumonia.phantoms.config import Phantom
 from deeppneumonia.phantoms.other_pictures import LUNG_WINDOW_HU, windowed
 
@@ -111,13 +110,10 @@ def _describe_pixels(image: Dataset, hu: NDArray[np.int16]) -> None:
 
 def write_nifti(phantom: Phantom, path: Path) -> Path:
     """Write the HU volume as .nii or .nii.gz, by the ending of `path`, and return `path`."""
-    return _write_image(phantom.volume.array, phantom.volume, path)
-
-
-def _write_image(array: NDArray[np.int16], volume: Volume, path: Path) -> Path:
+    volume = phantom.volume
     path.parent.mkdir(parents=True, exist_ok=True)
     between, down, along = volume.spacing_mm
-    image: Any = SimpleITK.GetImageFromArray(array)
+    image: Any = SimpleITK.GetImageFromArray(volume.array)
     image.SetSpacing((along, down, between))
     image.SetOrigin([float(value) for value in volume.affine[:3, 3]])
     SimpleITK.WriteImage(image, str(path))
