@@ -169,7 +169,7 @@ def test_of_the_three_streams_of_drenet_the_whole_picture_is_drawn() -> None:
     network = DreNet("drenet", resnet18(3), 3).eval()
     pictures, targets = noise(1, 448) * 255, torch.tensor([1])
     # the backbone's layer runs over the picture, six details and the zoom; cam_layer once
-    ours = grad_cam(network, network.backbone.cam_layer, pictures, targets)
+    ours = grad_cam(network, network.backbone.get_submodule("layer4"), pictures, targets)
     theirs = captum_heat(network, network.cam_layer, pictures, targets)
     assert ours.max() == 1
     assert ours == pytest.approx(theirs.numpy(), abs=1e-4)  # float32 through a deep network

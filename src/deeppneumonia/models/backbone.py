@@ -50,11 +50,6 @@ class Backbone(nn.Module, ABC):
         """From the last map (N, M, H, W) to features (N, D) in float32."""
 
     @property
-    @abstractmethod
-    def cam_layer(self) -> nn.Module:
-        """The module whose output is the last map of spatial evidence."""
-
-    @property
     def head(self) -> nn.Module:
         """The linear layer from D features to C logits."""
         return self.get_submodule(self.head_key)

@@ -96,11 +96,6 @@ class DenseNet121(Backbone):
         """The mean of the positive part of the map."""
         return F.adaptive_avg_pool2d(F.relu(feature_map.float()), 1).flatten(1)
 
-    @property
-    def cam_layer(self) -> nn.Module:
-        """The last norm."""
-        return self.features.get_submodule("norm5")
-
 
 def densenet121(num_classes: int) -> DenseNet121:
     """DenseNet-121: 8.0 M parameters with 1000 classes."""

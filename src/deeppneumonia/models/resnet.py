@@ -110,11 +110,6 @@ class ResNet(Backbone):
         features: Tensor = self.avgpool(feature_map.float()).flatten(1)
         return features
 
-    @property
-    def cam_layer(self) -> nn.Module:
-        """The last residual stage, after its ReLU."""
-        return self.get_submodule("layer4")
-
 
 def resnet18(num_classes: int) -> ResNet:
     """ResNet-18: 11.7 M parameters with 1000 classes."""

@@ -65,11 +65,6 @@ class Vgg16(Backbone):
             features = layer(features)
         return features.float()
 
-    @property
-    def cam_layer(self) -> nn.Module:
-        """The last convolution after its ReLU, before it is pooled."""
-        return self.features[-2]
-
 
 def vgg16(num_classes: int) -> Vgg16:
     """VGG16: 138.4 M parameters with 1000 classes."""
