@@ -41,14 +41,14 @@ def pictures() -> torch.Tensor:
     ],
 )
 def test_squares_by_hand(position: int, box: list[float]) -> None:
-    grid = SquareGrid.of(12, torch.device("cpu"))  # of a 192 px picture
+    grid = SquareGrid.of(12, 24, torch.device("cpu"))  # of a 192 px picture
     assert len(grid.boxes) == 144 + 36 + 9
     assert grid.small == 144 + 36
     assert grid.boxes[position].tolist() == box
 
 
 def test_three_small_then_three_large_are_picked_best_first_and_apart() -> None:
-    grid = SquareGrid.of(20, torch.device("cpu"))
+    grid = SquareGrid.of(20, 40, torch.device("cpu"))
     scores = torch.zeros(1, len(grid.boxes))
     best = [45, 0, 399]  # corners and an inner square, none touching another
     scores[0, best] = torch.tensor([3.0, 2.0, 1.5])
@@ -57,6 +57,30 @@ def test_three_small_then_three_large_are_picked_best_first_and_apart() -> None:
     picks = pick_details(scores, grid.overlaps, grid.small)[0].tolist()
     assert picks[:4] == [*best, grid.small + 24]
     assert len(set(picks)) == 6
+
+
+def test_the_lesion_in_a_square_by_hand() -> None:
+    grid = SquareGrid.of(12, 24, torch.device("cpu"))
+    told = torch.zeros(1, 24, 24)
+    told[0, 0, 0] = 0.9  # the corner cell: 8 x 8 of the 20 x 20 pixels that lie in the picture
+    mean = grid.mean_in(told)[0]
+    assert mean[0].item() == pytest.approx(0.9 * 64 / 400)
+    assert mean[144].item() == pytest.approx(0.9 * 64 / 1600)  # 40 x 40 in the picture
+    assert mean[13].item() == 0  # x and y from 12 to 36
+    everywhere = grid.mean_in(torch.full((1, 24, 24), 0.25))
+    torch.testing.assert_close(everywhere, torch.full_like(everywhere, 0.25))
+
+
+def test_details_are_proposed_where_lesion_is_told(
+    network: DreNetFpn, pictures: torch.Tensor
+) -> None:
+    told = torch.full((2, 1, 24, 24), -9.0)
+    told[0, 0, 12:15, 12:15] = 4.0  # pixels 96 to 120: the middle of the square at row 6, column 6
+    network.lesion.register_forward_hook(lambda *_: told)
+    boxes = network(pictures).details.boxes
+    middle = (boxes[0, 0, :2] + boxes[0, 0, 2:]) / 2
+    assert ((middle - 108).abs() <= 12).all()
+    assert not torch.equal(boxes[0], boxes[1])
 
 
 def test_pooling_finds_the_mean_of_each_quarter() -> None:

@@ -35,6 +35,9 @@ ATTENTION_UNITS = 64
 RARE = -4.0
 """Log odds of lesion in a cell before anything is learned: most cells hold none."""
 
+LEAST_TOLD = 1e-4
+"""A square with less lesion told counts as one with so much."""
+
 
 class DreNetFpn(DetailNetwork):
     """Details relation extraction on a feature pyramid: one backbone pass a picture.
@@ -68,11 +71,13 @@ class DreNetFpn(DetailNetwork):
         """Answer from the last three stages, whose maps have S/8, S/16 and S/32 cells a side."""
         features = self.backbone.pool(last)  # (N, D)  f
         fine, scores = self.pyramid(third, fourth, last)  # (N, W, S/8, S/8); (N, A)
-        grid = SquareGrid.of(fourth.shape[-1], fine.device)
-        picks = pick_details(scores.detach(), grid.overlaps, grid.small)  # (N, K)
-        boxes = grid.boxes[picks]  # (N, K, 4)
+        grid = SquareGrid.of(fourth.shape[-1], fine.shape[-1], fine.device)
         with full_precision(fine):
             lesion = self.lesion(fine.float())  # (N, 1, S/8, S/8)
+            # A detail is proposed for the lesion told in it; the learned score adds to its odds.
+            scores = scores + log_odds_in(grid, lesion[:, 0].detach())
+            picks = pick_details(scores.detach(), grid.overlaps, grid.small)  # (N, K)
+            boxes = grid.boxes[picks]  # (N, K, 4)
             # What is read of the map is read where the lesion is: so a heat map lies there too.
             fine = self.image_map(fine.float() * lesion.sigmoid())
             # The fourth stage alone tells mild disease from none better than the last one does.
@@ -106,6 +111,12 @@ class DreNetFpn(DetailNetwork):
         if lesions is None or output.lesion_logits is None:
             return loss
         return loss + lesion_loss(output.lesion_logits, lesions)
+
+
+def log_odds_in(grid: SquareGrid, lesion: Tensor) -> Tensor:
+    """Log odds (N, A) of the mean lesion told in every square, from its log odds in every cell."""
+    mean: Tensor = grid.mean_in(lesion.sigmoid()).clamp(LEAST_TOLD, 1 - LEAST_TOLD)
+    return mean.logit()
 
 
 def _mean_and_most(fine: Tensor) -> tuple[Tensor, Tensor]:

@@ -78,17 +78,46 @@ class SquareGrid:
     overlaps: Tensor
     """(A, A) intersection over union."""
 
+    covers: Tensor
+    """(A, P, P): how much of each square lies in each cell of the finest map, which has P cells a
+    side; the parts of a square that lie in the picture sum to 1."""
+
     small: int
     """So many squares are small; the large ones follow."""
 
     @staticmethod
-    def of(cells: int, device: torch.device) -> "SquareGrid":
-        """The grid of a picture whose finest level of squares has so many cells a side."""
+    def of(cells: int, pooled_cells: int, device: torch.device) -> "SquareGrid":
+        """The grid of a picture whose finest level of squares has so many cells a side.
+
+        Args:
+            cells: of the finest level of squares, a side.
+            pooled_cells: of the finest map, a side.
+            device: where the grid is to lie.
+        """
         boxes = [level_squares(cells, stride).to(device) for stride in STRIDES_PX]
         everything = torch.cat(boxes)
         return SquareGrid(
-            everything, box_overlaps(everything, everything), len(everything) - len(boxes[-1])
+            everything,
+            box_overlaps(everything, everything),
+            _covers(everything, pooled_cells),
+            len(everything) - len(boxes[-1]),
         )
+
+    def mean_in(self, plane: Tensor) -> Tensor:
+        """The mean of a map (N, P, P) in every square, (N, A)."""
+        return plane.flatten(1) @ self.covers.flatten(1).T
+
+
+def _covers(boxes: Tensor, cells: int) -> Tensor:
+    """What share of the inner part of boxes (A, 4) lies in each cell, (A, cells, cells)."""
+    edges = torch.arange(cells + 1, device=boxes.device) * POOLED_STRIDE_PX
+
+    def along(low: Tensor, high: Tensor) -> Tensor:
+        inside = torch.minimum(high[:, None], edges[1:]) - torch.maximum(low[:, None], edges[:-1])
+        return inside.clamp(min=0)  # (A, cells), pixels
+
+    shared = along(boxes[:, 1], boxes[:, 3])[:, :, None] * along(boxes[:, 0], boxes[:, 2])[:, None]
+    return shared / shared.sum(dim=(1, 2), keepdim=True)
 
 
 def level_squares(finest_cells: int, stride_px: int) -> Tensor:
