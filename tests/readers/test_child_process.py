@@ -224,6 +224,17 @@ def test_secrets_of_the_environment_do_not_reach_what_reads():
     assert "PATH=" in ran.stdout and "hunter2" not in ran.stdout
 
 
+def test_a_study_may_be_named_by_way_of_the_folder_above(folder, monkeypatch):
+    (folder.parent / "work").mkdir()
+    monkeypatch.chdir(folder.parent / "work")
+    wanted = study.read_volume(folder)
+    for named in (Path("../ct"), folder / ".." / "ct"):
+        volume = read_volume(named)
+        np.testing.assert_array_equal(volume.array, wanted.array)
+        assert volume.series.uid == wanted.series.uid
+        assert read_study(named).series
+
+
 def test_a_refusal_keeps_its_class_and_its_numbers():
     heard = messages.error_heard(messages.error_said(GantryTiltError(tilt_deg=12.0)))
     assert type(heard) is GantryTiltError and heard.tilt_deg == 12.0
@@ -235,12 +246,13 @@ def test_a_refusal_keeps_its_class_and_its_numbers():
     [
         lambda said: said["series"].update(files=["/etc/passwd"]),
         lambda said: said["series"].update(files=[f"{tempfile.gettempdir()}/../etc/passwd"]),
+        lambda said: said["series"].update(files=[f"{said['series']['files'][0]}/../../../x"]),
         lambda said: said.update(affine=[[0]]),
         lambda said: said.update(unit="mm"),
         lambda said: said.pop("study"),
         lambda said: said.update(flags=[{"kind": 1}]),
     ],
-    ids=["path", "dots", "affine", "unit", "study", "flags"],
+    ids=["path", "dots", "dots inside", "affine", "unit", "study", "flags"],
 )
 def test_what_a_child_says_is_checked(folder, change):
     volume = study.read_volume(folder)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.datasets import Manifest, SliceEntry
+from deeppneumonia.errors import TrainingError
 from deeppneumonia.evaluation import (
     aggregate_by_patient,
     calibrate,
@@ -112,6 +113,12 @@ def _take(bench: Bench, turn: Turn, sets: Mapping[str, MeasuredSet]) -> None:
         [entry.patient_id for entry in validating.entries],
     )
     answered = is_answered(patients.probabilities)
+    if not answered.any():
+        raise TrainingError(
+            f"No picture of the {len(answered)} patients that validate fold {turn.fold} can be "
+            f"used: see why with `deeppneumonia prepare`. The first says: "
+            f"{validating.entries[0].reason}"
+        )
     labels, probabilities = patients.labels[answered], patients.probabilities[answered]
     temperature = fit_temperature(labels, probabilities)
     levels = operating_levels(labels, calibrate(probabilities, temperature))
