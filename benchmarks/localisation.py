@@ -29,7 +29,6 @@ from deeppneumonia.evaluation.localisation import (
     random_boxes,
     share_of_lung,
 )
-from deeppneumonia.explanation import grad_cam
 from deeppneumonia.explanation.faithfulness import faithfulness
 from deeppneumonia.inference import TorchEngine
 from deeppneumonia.models import create_model
@@ -37,7 +36,7 @@ from deeppneumonia.phantoms import PhantomConfig, make_phantom
 from deeppneumonia.preprocessing import Fill, examine
 from deeppneumonia.preprocessing.picture import make_picture, marks_on_picture
 from deeppneumonia.readers import read_volume, sharing_a_child
-from deeppneumonia.workflows.key_slices import log_odds, within
+from deeppneumonia.workflows.key_slices import heat_of, within
 from deeppneumonia.workflows.releases import open_checkpoint
 
 LEAST_LESION = 0.005
@@ -120,19 +119,16 @@ def some(lesions: Sequence[Lesion], most: int) -> list[Lesion]:
 
 
 def heats_of(lesions: Sequence[Lesion], checkpoint: Checkpoint) -> Pictures:
-    """(n, side, side): Grad-CAM for each slice's own label, as a report draws it."""
+    """(n, side, side): heat for each slice's own label, as a report draws it."""
     network, classes = checkpoint.network.eval(), checkpoint.metadata.classes
     heats = []
     for first in range(0, len(lesions), BATCH):
         some_of_them = lesions[first : first + BATCH]
-        pictures = np.stack([one.picture for one in some_of_them])[:, None]
+        pictures = torch.from_numpy(np.stack([one.picture for one in some_of_them])[:, None])
+        targets = torch.tensor([classes.index(one.label) for one in some_of_them])
         heats.append(
-            grad_cam(
-                network,
-                network.cam_layer,
-                torch.from_numpy(pictures),
-                torch.tensor([classes.index(one.label) for one in some_of_them]),
-                logits_of=lambda answer: log_odds(answer.logits),
+            heat_of(
+                lambda seen=pictures: network(seen), network.cam_layer, targets, pictures.shape[-1]
             )
         )
     return np.concatenate(heats)

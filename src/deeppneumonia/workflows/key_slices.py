@@ -1,6 +1,6 @@
 """The key slices of a study as pictures, with a heat map of what spoke for the answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from deeppneumonia.domain import (
 )
 from deeppneumonia.explanation import grad_cam_of
 from deeppneumonia.inference import EngineOutput
-from deeppneumonia.models import Network
+from deeppneumonia.models import Network, NetworkOutput
 
 
 def show_key_slices(
@@ -64,13 +64,12 @@ def _heat_maps(
     predictions: Sequence[SlicePrediction],
     label: str,
 ) -> list[SaliencyMap]:
-    """Grad-CAM from the maps that the answer was made from: the backbone does not run again."""
+    """Heat from the maps that the answer was made from: the backbone does not run again."""
     pictures = torch.from_numpy(np.stack([one.picture for one in shown])[:, None])
     pixels = network.normalise(pictures.to(maps[-1].device))
     target = list(predictions[0].probabilities).index(label)
-
-    heats = grad_cam_of(
-        lambda: log_odds(network.answer(pixels, tuple(maps)).logits),
+    heats = heat_of(
+        lambda: network.answer(pixels, tuple(maps)),
         network.cam_layer,
         torch.full((len(shown),), target, device=pixels.device),
         pictures.shape[-1],
@@ -83,6 +82,43 @@ def _heat_maps(
         )
         for one, heat in zip(shown, heats, strict=True)
     ]
+
+
+def heat_of(
+    answer: Callable[[], NetworkOutput], layer: torch.nn.Module, targets: torch.Tensor, size_px: int
+) -> NDArray[np.float32]:
+    """What speaks for one class and against the others in each of N pictures.
+
+    Of a network that tells lesions, each place counts as far as it is told to hold one (decision
+    0084): beside its lesions evidence spreads thinly, and its highest point may lie anywhere.
+
+    Args:
+        answer: runs the layer and answers, row by row.
+        layer: its output is (N, K, h, w).
+        targets: (N,) long, the class that each heat map speaks for.
+        size_px: S, the side of the network's picture.
+
+    Returns:
+        (N, S, S), 0 to 1, each map divided by its maximum; zero where nothing speaks for the class.
+
+    Raises:
+        ValueError: if the layer made no map of all the pictures.
+    """
+    answers: list[NetworkOutput] = []
+
+    def evidence() -> torch.Tensor:
+        answers.append(answer())
+        return log_odds(answers[0].logits)
+
+    heat = grad_cam_of(evidence, layer, targets, size_px)
+    lesion = answers[0].lesion_logits
+    if lesion is None:
+        return heat
+    told = lesion.detach().sigmoid()[:, None]
+    sized = torch.nn.functional.interpolate(
+        told, size=size_px, mode="bilinear", align_corners=False
+    )[:, 0]
+    return np.stack([_up_to_1(one) for one in heat * sized.cpu().numpy()])
 
 
 def log_odds(logits: torch.Tensor) -> torch.Tensor:
@@ -99,9 +135,13 @@ def log_odds(logits: torch.Tensor) -> torch.Tensor:
 def within(heat: NDArray[np.float32], lung_mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Heat (rows, columns) inside the lung, its maximum there 1: beside it lies no patient, but
     the background that the picture was filled with."""
-    inside = np.where(lung_mask, heat, 0)
-    most = float(inside.max(initial=0))
-    return np.asarray(inside / most if most > 0 else inside, np.float32)
+    return _up_to_1(np.where(lung_mask, heat, 0))
+
+
+def _up_to_1(heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same heat, its maximum 1 where there is any."""
+    most = float(heat.max(initial=0))
+    return np.asarray(heat / most if most > 0 else heat, np.float32)
 
 
 def _on_source(
