@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,10 @@ def test_help_and_info_load_no_torch(arguments: list[str]) -> None:
 def test_info_is_data_when_asked() -> None:
     shown = CliRunner().invoke(app, ["info", "--json"])
     assert json.loads(shown.stdout)["intended_use"] == "research software, not a medical device"
+
+
+def test_the_version_is_told_where_people_ask_for_it() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout.strip() == version("deeppneumonia")
 
 
 def test_a_wrong_option_is_a_usage_error() -> None:

@@ -1,9 +1,12 @@
 """The processes: only the worker loads torch, and every way in gives the same answer."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -229,6 +232,27 @@ def test_no_worker_outlives_its_server(how: signal.Signals, at: str, tmp_path: P
     finally:
         server.kill()
         services.database.dispose()
+
+
+def test_a_stopped_server_leaves_one_file_to_back_up(tmp_path: Path) -> None:
+    data = tmp_path / "new" / "data"
+    settings = Settings(data=str(data), port=0, workers=0, min_free_bytes=0)
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVE, settings.to_json(), "[]"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        address = server.stdout.readline().strip()
+        sent = {"content": b"x", "headers": {"Content-Type": "application/zip"}}
+        assert httpx.post(f"{address}api/v1/studies", **sent).status_code == 202
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0
+    finally:
+        server.kill()
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    copied = shutil.copy(data / "server.db", tmp_path / "copy.db")
+    with contextlib.closing(sqlite3.connect(copied)) as database:
+        assert database.execute("SELECT count(*) FROM jobs").fetchone() == (1,)
 
 
 def eventually(holds: Callable[[], object]) -> None:

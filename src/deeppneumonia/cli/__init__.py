@@ -1,6 +1,7 @@
 """The command line: each command reads, calls one workflow and prints; errors end here."""
 
 import sys
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -45,8 +46,19 @@ Limits = Annotated[
 ]
 
 
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(version("deeppneumonia"))
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+]
+
+
 @app.callback()
-def before_any_command(limits: Limits = None) -> None:
+def before_any_command(limits: Limits = None, show_version: Version = False) -> None:  # noqa: ARG001
     """What holds for every command."""
     if limits is not None:
         from deeppneumonia.workflows.limits import set_limits

@@ -21,7 +21,7 @@ DataFolder = Annotated[
 ]
 Config = Annotated[
     Path | None,
-    typer.Option(help="TOML file with a table [server]; options given here win over it."),
+    typer.Option(help="TOML file with a table \\[server]; options given here win over it."),
 ]
 
 

@@ -61,13 +61,18 @@ def serve(
         uvicorn.Server(config).run(sockets=[listener])
     finally:
         supervisor.stop()
+        services.database.dispose()  # SQLite then puts its log into the one file that is backed up
 
 
 def work_only(settings: Settings) -> None:
     """Keep workers without pages: for a second host, with the same database and disk."""
-    supervisor = Supervisor(open_services(settings))
+    services = open_services(settings)
+    supervisor = Supervisor(services)
     supervisor.start()
-    supervisor.wait()
+    try:
+        supervisor.wait()
+    finally:
+        services.database.dispose()
 
 
 def open_services(settings: Settings) -> Services:

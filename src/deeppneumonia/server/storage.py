@@ -70,7 +70,8 @@ class Storage:
     def __init__(self, data: Path, *, min_free_bytes: int = 0) -> None:
         self.data = data
         self.min_free_bytes = min_free_bytes
-        for name in ("incoming", "uploads", "results"):
+        # The folder first: parents that are made on the way get no mode.
+        for name in ("", "incoming", "uploads", "results"):
             (data / name).mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def key(self) -> bytes:
