@@ -55,6 +55,21 @@ def test_a_run_leaves_everything_that_a_result_depends_on(run: Path) -> None:
     assert ninety_five.threshold <= ninety.threshold
 
 
+def test_there_is_no_checkpoint_before_it_is_calibrated(
+    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("deeppneumonia.workflows.train.calibrated", stopped)
+        train_recipe(small(), cohort.parent, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+    train_recipe(small(), cohort.parent, tmp_path / "run", device="cpu")
+    assert read_metadata(tmp_path / "run" / "checkpoint.safetensors").temperature > 0
+    assert not (tmp_path / "run" / "uncalibrated.safetensors").exists()
+
+
 def test_a_run_is_not_continued_with_another_recipe(run: Path, cohort: Path) -> None:
     before = (run / "split.csv").read_bytes()
     other = small(epochs=2)

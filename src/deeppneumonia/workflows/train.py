@@ -104,12 +104,14 @@ def train_recipe(
     plain = CheckpointMetadata(
         model=recipe.model, classes=recipe.classes, preprocessing=recipe.preprocessing
     )
-    save_checkpoint(path, network, _with_history(plain, manifest, recipe, started, result))
-    shipped = load_checkpoint(path)  # calibrated as it will be used, in half precision
+    raw = out / "uncalibrated.safetensors"  # nobody may take it for what is meant to be used
+    save_checkpoint(raw, network, _with_history(plain, manifest, recipe, started, result))
+    shipped = load_checkpoint(raw)  # calibrated as it will be used, in half precision
     if divided is None:
         shipped = replace(shipped, metadata=with_statistics(shipped, cache, device))
     metadata = calibrated(shipped, manifest, cache, device)
     sha256 = save_checkpoint(path, shipped.network, metadata)
+    raw.unlink()
     return Trained(path, sha256, result.best_epoch, result.best_auc, patients_by_part(manifest))
 
 
