@@ -32,10 +32,10 @@ class Release:
 
 RELEASES: tuple[Release, ...] = (
     Release(
-        name="drenet-3",
-        file="drenet-3.safetensors",
-        sha256="bfcc774dc9b46a12beb37b26b40a125f310ad632532486d5ecea3e1b8eb78239",
-        card="docs/models/drenet-3.md",
+        name="drenet-4",
+        file="drenet-4.safetensors",
+        sha256="6f98c5f7d38f4a086f1558a59fd8273b979675b0fc77ab9f57850bbe570aaf13",
+        card="docs/models/drenet-4.md",
     ),
 )
 
