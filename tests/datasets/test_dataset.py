@@ -78,6 +78,15 @@ def test_evaluation_sees_every_slice_in_order_and_unchanged() -> None:
     assert [name for batch in batches for name in batch.groups] == ["ann"] * 3 + ["zoe"] * 4
 
 
+@pytest.mark.parametrize(
+    ("slices", "sizes"), [(1, [1]), (4, [4]), (5, [5]), (6, [4, 2]), (9, [4, 5])]
+)
+def test_no_training_batch_ends_an_epoch_with_a_lone_slice(slices: int, sizes: list[int]) -> None:
+    loader = training_loader(cache_of({"ann": slices}))
+    assert [len(batch.pictures) for batch in loader] == sizes
+    assert len(loader) == len(sizes)
+
+
 def test_the_same_epoch_is_the_same_after_a_restart() -> None:
     cache = cache_of({"ann": 9, "zoe": 5})
     unbroken = training_loader(cache)

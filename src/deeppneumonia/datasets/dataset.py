@@ -1,11 +1,11 @@
 """Batches of cached slices for a network, the same ones for the same seed and epoch."""
 
 import hashlib
-import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ class SliceLoader:
         cache: where the pictures are.
         entries: kept slices, such as `cache.entries_of("train")`; their labels are in `classes`.
         classes: the order of the labels.
-        batch_size: slices per batch; the last batch may be smaller.
+        batch_size: slices per batch; the last batch may be smaller, in training one larger.
         seed: another seed gives other orders and changes.
         augment: how far pictures are changed in training; None for evaluation.
         slices_per_patient: for training, the most slices of one patient in one epoch, drawn anew
@@ -123,21 +123,31 @@ class SliceLoader:
         """Batches in one pass."""
         limit = self._slices_per_patient or len(self.entries)
         slices = sum(min(limit, len(positions)) for positions in self._of_patient.values())
-        return math.ceil(slices / self._batch_size)
+        return len(self._parts(slices))
 
     def __iter__(self) -> Iterator[SliceBatch]:
         order = self._order()
         epoch = self._epoch
-        starts = iter(range(0, len(order), self._batch_size))
+        parts = iter(self._parts(len(order)))
         waiting: deque[Future[SliceBatch]] = deque()
         with ThreadPoolExecutor(_THREADS) as pool:
             while True:
-                while len(waiting) < _AHEAD and (start := next(starts, None)) is not None:
-                    chosen = order[start : start + self._batch_size]
-                    waiting.append(pool.submit(self._batch, chosen, epoch))
+                while len(waiting) < _AHEAD and (part := next(parts, None)) is not None:
+                    waiting.append(pool.submit(self._batch, order[part], epoch))
                 if not waiting:
                     return
                 yield waiting.popleft().result()
+
+    def _parts(self, slices: int) -> list[slice]:
+        """Which part of the order each batch is.
+
+        A lone slice at the end of a training epoch joins the batch before it: batch normalisation
+        has no spread to take from one.
+        """
+        starts = list(range(0, slices, self._batch_size))
+        if self._augment is not None and len(starts) > 1 and slices % self._batch_size == 1:
+            starts.pop()
+        return [slice(start, end) for start, end in pairwise([*starts, slices])]
 
     def _order(self) -> list[int]:
         """Positions in `entries` for this epoch."""

@@ -18,6 +18,9 @@ from deeppneumonia.server.supervisor import COMMAND, Supervisor
 
 DATABASE_WAIT_S = 60.0
 
+BACKLOG = 2048
+"""Connections that may wait to be accepted; uvicorn's own number."""
+
 
 def serve(
     settings: Settings,
@@ -101,6 +104,7 @@ def _listen(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)  # from here on, so that the address is true when it is announced
     except OSError as error:
         listener.close()
         raise ConfigError(
