@@ -105,7 +105,7 @@ def deep(out: Path) -> None:
 def with_details(out: Path) -> None:
     train, validation = (Noise(pictures=4, side=128, shuffles=False) for _ in range(2))
     with torch.random.fork_rng([]):
-        torch.manual_seed(1)
+        torch.manual_seed(2)  # with 1, two squares are so alike that rounding chooses between them
         network = create_model("drenet-fpn", 2)
     Trainer().fit(network, Loaders(train, validation, (2, 2)), DETAILS, out)
 

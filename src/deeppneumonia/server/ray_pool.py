@@ -30,7 +30,7 @@ def asking_ray(settings: Settings) -> Work:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if POOL not in serve.status().applications:
             serve.start(http_options={"location": "NoServer"})  # asked by handle, listens nowhere
-            pool = serve.deployment(
+            pool: Any = serve.deployment(
                 _Replica, num_replicas=max(1, settings.workers), max_ongoing_requests=1
             )
             serve.run(pool.bind(settings.to_json()), name=POOL, route_prefix=None)

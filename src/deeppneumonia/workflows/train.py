@@ -100,19 +100,29 @@ def train_recipe(
         return None
     if recipe.fit_heads:
         _fit_heads(network, recipe, cache)
-    path = out / "checkpoint.safetensors"
     plain = CheckpointMetadata(
         model=recipe.model, classes=recipe.classes, preprocessing=recipe.preprocessing
     )
-    raw = out / "uncalibrated.safetensors"  # nobody may take it for what is meant to be used
+    raw = out / "uncalibrated.safetensors"
     save_checkpoint(raw, network, _with_history(plain, manifest, recipe, started, result))
-    shipped = load_checkpoint(raw)  # calibrated as it will be used, in half precision
-    if divided is None:
-        shipped = replace(shipped, metadata=with_statistics(shipped, cache, device))
-    metadata = calibrated(shipped, manifest, cache, device)
-    sha256 = save_checkpoint(path, shipped.network, metadata)
+    path = out / "checkpoint.safetensors"
+    sha256 = _calibrate(raw, path, manifest, cache, device, is_compared=divided is not None)
     raw.unlink()
     return Trained(path, sha256, result.best_epoch, result.best_auc, patients_by_part(manifest))
+
+
+def _calibrate(
+    raw: Path, path: Path, manifest: Manifest, cache: SliceCache, device: str, *, is_compared: bool
+) -> str:
+    """Write the checkpoint that is meant to be used, and give its sha256.
+
+    It is calibrated as it will be used, in half precision; until then there is no file that
+    somebody could take for it.
+    """
+    shipped = load_checkpoint(raw)
+    if not is_compared:
+        shipped = replace(shipped, metadata=with_statistics(shipped, cache, device))
+    return save_checkpoint(path, shipped.network, calibrated(shipped, manifest, cache, device))
 
 
 def _same_run(path: Path, manifest: Manifest, recipe: Recipe, started: StartWeights | None) -> None:
