@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -195,7 +194,6 @@ def test_readers_who_say_different_things_give_no_label(services: Services) -> N
     assert store.labels() == {id: "covid"}
     store.add(id, Feedback(reader="ben", agrees=False, label=None, comment=""))
     assert store.labels() == {}
-    time.sleep(0.002)  # SQLite's clock counts milliseconds, and the last word counts
     store.add(id, Feedback(reader="ben", agrees=True, label="covid", comment="on second thought"))
     assert store.labels() == {id: "covid"}
     assert [one.comment for one in store.of_study(id)] == ["on second thought", ""]
