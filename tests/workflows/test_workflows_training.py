@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from deeppneumonia.checkpoint import read_metadata
+from deeppneumonia.datasets import read_manifest
 from deeppneumonia.errors import ConfigError, ManifestError, TrainingError, WeightsError
 from deeppneumonia.workflows.evaluate import evaluate_manifests
-from deeppneumonia.workflows.prepare import split_manifest
-from deeppneumonia.workflows.recipes import Recipe, read_recipe, recipe_from
+from deeppneumonia.workflows.prepare import read_divided, split_manifest
+from deeppneumonia.workflows.recipes import DataConfig, Recipe, read_recipe, recipe_from
 from deeppneumonia.workflows.train import train_recipe
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -140,20 +141,45 @@ def test_labels_that_the_checkpoint_does_not_know_are_named(
         evaluate_manifests(run / "checkpoint.safetensors", [manifest], tmp_path)
 
 
-def test_a_split_is_by_patient_60_10_30(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"")
+@pytest.fixture
+def twenty_patients(tmp_path: Path) -> Path:
+    """A manifest of ten covid and ten healthy patients with two pictures each."""
     lines = ["path,patient_id,label"]
     for number in range(40):
         name = f"{number}.png"
         (tmp_path / name).write_bytes(b"")
         lines.append(f"{name},p{number // 2},{'covid' if number % 4 < 2 else 'healthy'}")
     (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n")
-    counts = split_manifest(tmp_path / "manifest.csv", tmp_path / "split.csv", seed=0)
+    return tmp_path / "manifest.csv"
+
+
+def test_a_split_is_by_patient_60_10_30(twenty_patients: Path, tmp_path: Path) -> None:
+    counts = split_manifest(twenty_patients, tmp_path / "split.csv", seed=0)
     assert counts == {
         "train": {"covid": 6, "healthy": 6},
         "validation": {"covid": 1, "healthy": 1},
         "test": {"covid": 3, "healthy": 3},
     }
+
+
+def test_other_fractions_divide_as_a_recipe_with_them_does(
+    twenty_patients: Path, tmp_path: Path
+) -> None:
+    fractions = (0.9, 0.1, 0.0)
+    counts = split_manifest(twenty_patients, tmp_path / "split.csv", seed=3, fractions=fractions)
+    assert counts == {
+        "train": {"covid": 9, "healthy": 9},
+        "validation": {"covid": 1, "healthy": 1},
+    }
+    data = DataConfig(manifests=("manifest.csv",), fractions=fractions, split_seed=3)
+    recipe = read_divided(data, tmp_path, ("covid", "healthy"))
+    written = read_manifest(tmp_path / "split.csv")
+    assert [row.split for row in written.rows] == [row.split for row in recipe.rows]
+
+
+def test_fractions_that_are_no_shares_are_refused(twenty_patients: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"together they must make 1: try 0\.6 0\.1 0\.3"):
+        split_manifest(twenty_patients, tmp_path / "split.csv", seed=0, fractions=(0.6, 0.1, 0.1))
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)

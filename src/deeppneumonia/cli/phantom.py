@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from deeppneumonia.cli.console import Quiet, remark
+from deeppneumonia.cli.progress import progress_bar
 
 
 class Form(StrEnum):
@@ -32,14 +33,31 @@ def phantom(
             help="Give each label a scanner of its own, as a bad data set has; audit finds it.",
         ),
     ] = False,
+    into: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Paint lesions into the healthy training slices of this manifest instead; "
+            "may be named several times.",
+        ),
+    ] = None,
+    copies: Annotated[
+        int, typer.Option(min=1, help="With --into: painted copies of each healthy slice.")
+    ] = 7,
     quiet: Quiet = False,
 ) -> None:
     """Make synthetic chest CT of healthy, COVID-19-like and bacterial-like patients.
 
-    Good for trying the program and for tests; never evidence of how well it diagnoses people.
+    Good for trying the program, for tests, and to teach a network what a lesion is; never evidence
+    of how well it diagnoses people. With --into, all but the lesions is real: what comes out is
+    patients' data, as what went in was.
 
     Example: deeppneumonia phantom --out phantoms --patients 2
+
+    Example: deeppneumonia phantom --into data/split.csv --out data/painted
     """
+    if into:
+        _paint(into, out, copies=copies, seed=seed, quiet=quiet)
+        return
     from deeppneumonia.workflows.phantoms import make_cohort
 
     manifest = make_cohort(
@@ -51,4 +69,12 @@ def phantom(
         source_confound=source_confound,
     )
     remark(f"{3 * patients} patients", quiet=quiet)
+    typer.echo(manifest)
+
+
+def _paint(into: list[Path], out: Path, *, copies: int, seed: int, quiet: bool) -> None:
+    from deeppneumonia.workflows.painted import paint_manifests
+
+    with progress_bar("studies", quiet=quiet) as progress:
+        manifest = paint_manifests(into, out, copies=copies, seed=seed, progress=progress)
     typer.echo(manifest)

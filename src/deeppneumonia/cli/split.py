@@ -16,9 +16,12 @@ def split(
     manifest: Manifest,
     out: Annotated[Path, typer.Option("--out", "-o", help="The CSV to write, beside the first.")],
     seed: Annotated[int, typer.Option(help="Another seed, another division.")] = 0,
+    fractions: Annotated[
+        tuple[float, float, float], typer.Option(help="Shares of train, validation and test.")
+    ] = (0.6, 0.1, 0.3),
     as_json: AsJson = False,
 ) -> None:
-    """Divide a manifest 60/10/30 into train, validation and test, by patient.
+    """Divide a manifest into train, validation and test, by patient.
 
     No patient is in two parts; each part has its share of every label and site.
 
@@ -26,7 +29,7 @@ def split(
     """
     from deeppneumonia.workflows.prepare import split_manifest
 
-    counts = split_manifest(manifest, out, seed=seed)
+    counts = split_manifest(manifest, out, seed=seed, fractions=fractions)
     if as_json:
         print_json(counts)
         return

@@ -15,6 +15,7 @@ The seed decides everything about the person and the scanner; see `make_phantom`
 
 from deeppneumonia.phantoms.cohort import Form, write_cohort
 from deeppneumonia.phantoms.config import DEFAULT_SHAPE, Phantom, PhantomConfig
+from deeppneumonia.phantoms.painted import paint_lesions
 from deeppneumonia.phantoms.synthesis import make_phantom
 from deeppneumonia.phantoms.writers import (
     patient_id,
@@ -30,6 +31,7 @@ __all__ = [
     "Phantom",
     "PhantomConfig",
     "make_phantom",
+    "paint_lesions",
     "patient_id",
     "write_cohort",
     "write_dicom",

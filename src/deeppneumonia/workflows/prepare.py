@@ -1,7 +1,8 @@
 """From manifests to pictures: join, split by patient, cut to the lungs, cache."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import isclose
 from pathlib import Path
 
 from deeppneumonia.datasets import (
@@ -14,19 +15,33 @@ from deeppneumonia.datasets import (
     write_manifest,
 )
 from deeppneumonia.datasets.cache import Progress
-from deeppneumonia.errors import ManifestError
+from deeppneumonia.errors import ConfigError, ManifestError
 from deeppneumonia.workflows.recipes import DataConfig, Recipe
 
 PARTS = ("train", "validation", "test")
 
 
-def split_manifest(path: Path, out: Path, *, seed: int) -> dict[str, dict[str, int]]:
-    """Write a manifest with its patients divided 60/10/30; returns patients per part and label.
+def split_manifest(
+    path: Path, out: Path, *, seed: int, fractions: tuple[float, float, float] = (0.6, 0.1, 0.3)
+) -> dict[str, dict[str, int]]:
+    """Write a manifest with its patients divided; returns patients per part and label.
+
+    Args:
+        path: of the manifest.
+        out: the CSV to write.
+        seed: a recipe with this `split_seed` and these fractions divides the manifest alike.
+        fractions: shares of train, validation and test, together 1; a part may have none.
 
     Raises:
         ManifestError: if patients are not named, contradict each other, or are too few.
+        ConfigError: if the fractions are not what they must be.
     """
-    divided = split_by_patient(read_manifest(path), seed=seed)
+    if min(fractions) < 0 or not isclose(sum(fractions), 1):
+        raise ConfigError(
+            f"The fractions are {', '.join(map(str, fractions))}, and none may be negative and "
+            "together they must make 1: try 0.6 0.1 0.3."
+        )
+    divided = _dealt(read_manifest(path), fractions, seed)
     write_manifest(divided, out)
     return patients_by_part(divided)
 
@@ -69,11 +84,15 @@ def read_divided(data: DataConfig, folder: Path, classes: tuple[str, ...]) -> Ma
 def _divided(manifest: Manifest, data: DataConfig) -> Manifest:
     if all(row.split for row in manifest.rows):
         return manifest
-    parts = [part for part in zip(data.fractions, PARTS, strict=True) if part[0] > 0]
+    return _dealt(manifest, data.fractions, data.split_seed)
+
+
+def _dealt(manifest: Manifest, fractions: Sequence[float], seed: int) -> Manifest:
+    parts = [part for part in zip(fractions, PARTS, strict=True) if part[0] > 0]
     return split_by_patient(
         manifest,
         fractions=[fraction for fraction, _ in parts],
-        seed=data.split_seed,
+        seed=seed,
         names=[name for _, name in parts],
     )
 
