@@ -31,9 +31,14 @@ class DataConfig:
     """Sites whose lesion masks teach a network that tells lesions, with healthy lungs beside them;
     the masks of other sites are left for a test."""
 
+    heads_without: tuple[str, ...] = ()
+    """Sites to which `fit_heads` does not fit: painted patients teach what a lesion looks like, not
+    how often and how much of it people have."""
+
     def __post_init__(self) -> None:
-        if isinstance(self.lesion_sites, str):
-            raise ValueError(f"lesion_sites must be a list of sites, not {self.lesion_sites!r}")
+        for name in ("lesion_sites", "heads_without"):
+            if isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} must be a list of sites, not {getattr(self, name)!r}")
         if not self.manifests or isinstance(self.manifests, str):
             raise ValueError(f"manifests must be a list of CSV files, not {self.manifests!r}")
         train, validation, test = self.fractions

@@ -211,10 +211,11 @@ def loaders_of(recipe: Recipe, cache: SliceCache, lesions: LesionMaps | None = N
 
 
 def _fit_heads(network: Network, recipe: Recipe, cache: SliceCache) -> None:
-    """Fit every linear head to its optimum, on every training slice once, as it is."""
+    """Fit every linear head to its optimum, on every real training slice once, as it is."""
+    left_out = recipe.data.heads_without
     in_order = SliceLoader(
         cache,
-        cache.entries_of("train"),
+        [entry for entry in cache.entries_of("train") if entry.site not in left_out],
         recipe.classes,
         batch_size=recipe.training.batch_size,
         seed=recipe.training.seed,
