@@ -200,6 +200,26 @@ def test_a_folder_of_other_folds_or_recipes_is_left_alone(done: Path, data: Path
         compare(replace(plan, contenders=(changed,)), done, device="cpu", quiet=True)
 
 
+def test_a_comparison_goes_on_after_recipes_have_learned_to_say_more(
+    done: Path, data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(done / "turns", tmp_path / "turns")
+    shutil.copytree(done / "predictions", tmp_path / "predictions")
+    shutil.copy(done / "plan.json", tmp_path)
+    (tmp_path / "runs").symlink_to(done / "runs", target_is_directory=True)
+    written = sorted((tmp_path / "turns").rglob("*.json"))
+    for file in written:  # as an earlier version wrote them, which did not know these three
+        facts = json.loads(file.read_text())
+        if "recipe" in facts:
+            del facts["recipe"]["data"]["heads_without"]
+            del facts["recipe"]["augmentation"]["noise"]
+            del facts["recipe"]["training"]["weight_average"]
+            file.write_text(json.dumps(facts))
+    before = [file.read_bytes() for file in written]
+    compare(plan_of(data), tmp_path, device="cpu", quiet=True)
+    assert [file.read_bytes() for file in written] == before
+
+
 @pytest.mark.slow
 def test_a_comparison_killed_twice_ends_with_the_same_answers(
     done: Path, data: Path, tmp_path: Path

@@ -2,13 +2,14 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deeppneumonia.checkpoint import read_metadata
-from deeppneumonia.datasets import read_manifest
+from deeppneumonia.datasets import build_cache, read_manifest
 from deeppneumonia.errors import ConfigError, ManifestError, TrainingError, WeightsError
 from deeppneumonia.workflows.evaluate import evaluate_manifests
 from deeppneumonia.workflows.prepare import read_divided, split_manifest
@@ -69,6 +70,40 @@ def test_there_is_no_checkpoint_before_it_is_calibrated(
     train_recipe(small(), cohort.parent, tmp_path / "run", device="cpu")
     assert read_metadata(tmp_path / "run" / "checkpoint.safetensors").temperature > 0
     assert not (tmp_path / "run" / "uncalibrated.safetensors").exists()
+
+
+def test_heads_are_fitted_without_the_sites_that_a_recipe_names(
+    cohort: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(cohort, data / "phantoms")
+    painted = data / "painted"
+    shutil.copytree(cohort / "PHANTOM-covid-0", painted / "copy")
+    (painted / "manifest.csv").write_text(
+        "path,patient_id,label,site,split\ncopy,painted-1,covid,painted,train\n"
+    )
+    wanted = replace(small(), fit_heads=True)
+    wanted = replace(
+        wanted,
+        data=replace(
+            wanted.data,
+            manifests=("phantoms/manifest.csv", "painted/manifest.csv"),
+            heads_without=("painted",),
+        ),
+    )
+    with caplog.at_level("INFO", logger="deeppneumonia.training.heads"):
+        train_recipe(wanted, data, tmp_path / "run", device="cpu")
+    rows = read_manifest(tmp_path / "run" / "split.csv", folder=data).rows_of("train")
+    assert {row.site for row in rows} == {"phantom", "painted"}
+    kept = build_cache(
+        read_manifest(tmp_path / "run" / "split.csv", folder=data),
+        wanted.preprocessing,
+        tmp_path / "cache",
+        workers=1,
+    ).entries_of("train")
+    real = [entry for entry in kept if entry.site == "phantom"]
+    assert len(real) < len(kept)
+    assert f"fitted on {len(real)} slices" in caplog.text
 
 
 def test_a_run_is_not_continued_with_another_recipe(run: Path, cohort: Path) -> None:
