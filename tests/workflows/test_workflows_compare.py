@@ -208,11 +208,11 @@ def test_a_comparison_goes_on_after_recipes_have_learned_to_say_more(
     shutil.copy(done / "plan.json", tmp_path)
     (tmp_path / "runs").symlink_to(done / "runs", target_is_directory=True)
     written = sorted((tmp_path / "turns").rglob("*.json"))
-    for file in written:  # as an earlier version wrote them, which did not know these three
+    for file in written:  # as an earlier version wrote them, which did not know these
         facts = json.loads(file.read_text())
         if "recipe" in facts:
             del facts["recipe"]["data"]["heads_without"]
-            del facts["recipe"]["augmentation"]["noise"]
+            del facts["recipe"]["augmentation"]["gamma"]
             del facts["recipe"]["training"]["weight_average"]
             file.write_text(json.dumps(facts))
     before = [file.read_bytes() for file in written]

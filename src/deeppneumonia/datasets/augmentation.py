@@ -6,9 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_MOST = {"rotation_deg": 180, "blur_px": 10, "noise": 100}
-"""The greatest value of a field, where that is not 1."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentConfig:
@@ -35,16 +32,9 @@ class AugmentConfig:
     shift: float = 0.05
     """Moved along each axis by up to this share of the side."""
 
-    blur_px: float = 0.0
-    """A quarter of the pictures is blurred, as by a softer kernel: Gaussian, up to this deviation
-    in pixels of the picture."""
-
-    noise: float = 0.0
-    """Another quarter gets noise, as of a lower dose: up to this deviation in grey levels."""
-
     def __post_init__(self) -> None:
         for name in (item.name for item in fields(self)):
-            value, most = getattr(self, name), _MOST.get(name, 1)
+            value, most = getattr(self, name), 180 if name == "rotation_deg" else 1
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"{name} must be a number, not {value!r}")
             if not 0 <= value <= most:
@@ -56,8 +46,8 @@ def augmented(
 ) -> NDArray[np.uint8]:
     """A changed copy of a (side, side) picture; the edge is mirrored where nothing is left."""
     moved = _moved(picture, _movement(picture.shape[0], config, random), cv2.INTER_LINEAR)
-    changed = cv2.LUT(moved, _grey_curve(picture, config, random)).astype(np.uint8, copy=False)
-    return _degraded(changed, config, random) if config.blur_px or config.noise else changed
+    changed = cv2.LUT(moved, _grey_curve(picture, config, random))
+    return changed.astype(np.uint8, copy=False)
 
 
 def moved_alike(
@@ -110,18 +100,3 @@ def _grey_curve(
     grey = (mean + contrast * (grey - mean)) * brightness
     curve: NDArray[np.uint8] = np.round(255 * grey.clip(0, 1)).astype(np.uint8)
     return curve
-
-
-def _degraded(
-    picture: NDArray[np.uint8], config: AugmentConfig, random: np.random.Generator
-) -> NDArray[np.uint8]:
-    """The picture, or as a softer kernel or a lower dose would have made it."""
-    kind, strength = random.random(), random.uniform()
-    if kind < 0.25 and config.blur_px:
-        blurred = cv2.GaussianBlur(picture, (0, 0), max(strength * config.blur_px, 0.1))
-        return blurred.astype(np.uint8, copy=False)
-    if 0.25 <= kind < 0.5 and config.noise:
-        noise = random.standard_normal(picture.shape, np.float32) * strength * config.noise
-        noisy: NDArray[np.uint8] = np.round((picture + noise).clip(0, 255)).astype(np.uint8)
-        return noisy
-    return picture
