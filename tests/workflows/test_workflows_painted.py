@@ -11,8 +11,9 @@ from deeppneumonia.datasets import build_cache, read_manifest
 from deeppneumonia.datasets.lesions import LESION, lesion_maps
 from deeppneumonia.errors import ManifestError
 from deeppneumonia.preprocessing import PreprocessConfig
-from deeppneumonia.workflows.painted import SITE, paint_manifests
+from deeppneumonia.workflows.painted import paint_manifests
 from deeppneumonia.workflows.phantoms import make_cohort
+from deeppneumonia.workflows.prepare import PAINTED_SITE
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path, label = f"{row['path']}/slice_0004.png", row["label"]
             split = next(splits[label])
             writer.writerow(
-                {"path": path, "patient_id": row["patient_id"], "label": label, "site": "phantom",
+                {"path": path, "patient_id": row["patient_id"], "label": label, "site": "hospital",
                  "split": split}
             )  # fmt: skip
     return folder / "split.csv"
@@ -48,7 +49,7 @@ def test_only_healthy_people_of_the_training_part_are_painted(people: Path, pain
     rows = read_manifest(painted).rows
     assert len(rows) == 2 * 7
     assert {row.patient_id.split("-", 1)[1].rsplit("-", 1)[0] for row in rows} == allowed
-    assert {(row.site, row.split) for row in rows} == {(SITE, "train")}
+    assert {(row.site, row.split) for row in rows} == {(PAINTED_SITE, "train")}
 
 
 def test_copies_take_turns_and_the_sick_have_a_mask(painted: Path) -> None:
@@ -67,7 +68,7 @@ def test_a_training_reads_pictures_and_masks_of_it(painted: Path, tmp_path: Path
     manifest = read_manifest(painted)
     config = PreprocessConfig(picture_px=64)
     cache = build_cache(manifest, config, tmp_path, workers=1)
-    maps = lesion_maps(manifest, cache, config, [SITE], workers=1)
+    maps = lesion_maps(manifest, cache, config, [PAINTED_SITE], workers=1)
     assert len(cache.kept) >= 10
     assert sum((one == LESION).any() for one in maps.values()) >= 6
 

@@ -27,9 +27,7 @@ from deeppneumonia.evaluation import (
 from deeppneumonia.evaluation.calibration import SENSITIVITIES
 from deeppneumonia.inference import TorchEngine
 from deeppneumonia.workflows.abstention import Doubts, distances_of, look_at
-
-PHANTOM_SITE = "phantom"
-"""The site of phantom patients in the manifests that `deeppneumonia phantom` writes."""
+from deeppneumonia.workflows.prepare import MADE_SITES
 
 
 def calibrated(
@@ -112,7 +110,7 @@ class _Asked:
     def of(cls, checkpoint: Checkpoint, cache: SliceCache, device: str) -> "_Asked":
         classes = checkpoint.metadata.classes
         everybody = cache.entries_of("validation")
-        entries = tuple(entry for entry in everybody if entry.site != PHANTOM_SITE) or everybody
+        entries = tuple(entry for entry in everybody if entry.site not in MADE_SITES) or everybody
         answers = TorchEngine(checkpoint, device=device).run(pictures_of(cache, entries))
         labels = np.array([classes.index(entry.label) for entry in entries])
         groups = [entry.patient_id for entry in entries]

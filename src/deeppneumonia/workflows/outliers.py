@@ -24,7 +24,8 @@ from deeppneumonia.datasets import (
 from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.errors import TrainingError
 from deeppneumonia.inference import TorchEngine, fit_statistics
-from deeppneumonia.workflows.calibration import PHANTOM_SITE, pictures_of
+from deeppneumonia.workflows.calibration import pictures_of
+from deeppneumonia.workflows.prepare import MADE_SITES, PAINTED_SITE
 
 SLICES_OF_A_PATIENT = 4
 """So many, spread over the lungs, stand for a patient: more change little and cost minutes."""
@@ -74,15 +75,16 @@ def fit_ood(
 def with_statistics(checkpoint: Checkpoint, cache: SliceCache, device: str) -> CheckpointMetadata:
     """The checkpoint's metadata with `ood` fitted on the training patients of a cache.
 
+    Painted patients do not count: the healthy people they were made from are there themselves.
     The limit comes from validation patients; phantoms among them do not count, unless there is
     nobody else.
 
     Raises:
         TrainingError: if there are too few patients.
     """
-    train = _some_of_each(cache.entries_of("train"))
+    train = _some_of_each([one for one in cache.entries_of("train") if one.site != PAINTED_SITE])
     everybody = _some_of_each(cache.entries_of("validation"))
-    others = [entry for entry in everybody if entry.site != PHANTOM_SITE] or everybody
+    others = [entry for entry in everybody if entry.site not in MADE_SITES] or everybody
     patients = [entry.patient_id for entry in train]
     if len(set(patients)) < 3 or not others:
         raise TrainingError(

@@ -24,10 +24,10 @@ from deeppneumonia.errors import ManifestError, PreprocessingError, StudyError
 from deeppneumonia.files import write_whole
 from deeppneumonia.phantoms import paint_lesions
 from deeppneumonia.preprocessing import PreprocessConfig, examine
+from deeppneumonia.workflows.prepare import MADE_SITES, PAINTED_SITE
 
 Thing = TypeVar("Thing")
 
-SITE = "painted"
 MOST_SLICES = 12
 """Of one person: people differ more than their slices do."""
 
@@ -96,7 +96,9 @@ def _tasks(real: Manifest, out: Path, copies: int, seed: int) -> Iterator[_Task]
     healthy = real.with_rows(
         row
         for row in real.rows
-        if row.label == Diagnosis.HEALTHY and row.split in ("", "train") and row.site != SITE
+        if row.label == Diagnosis.HEALTHY
+        and row.split in ("", "train")
+        and row.site not in MADE_SITES
     )
     for rows in healthy.patients.values():
         chosen = _spread(rows, MOST_SLICES)
@@ -136,9 +138,9 @@ def _copy(task: _Task, lung_slice: LungSlice, number: int) -> ManifestRow:
     return ManifestRow(
         line=0,  # numbered when written
         path=f"slices/{name}",
-        patient_id=f"{SITE}-{task.row.patient_id}-{label}",
+        patient_id=f"{PAINTED_SITE}-{task.row.patient_id}-{label}",
         label=label,
-        site=SITE,
+        site=PAINTED_SITE,
         split="train",
         lung_masked=task.row.lung_masked,
         lesion_mask=f"lesions/{name}" if lesion.any() else "",

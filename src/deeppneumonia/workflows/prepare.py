@@ -20,6 +20,12 @@ from deeppneumonia.workflows.recipes import DataConfig, Recipe
 
 PARTS = ("train", "validation", "test")
 
+PHANTOM_SITE, PAINTED_SITE = "phantom", "painted"
+"""The sites of whom `deeppneumonia phantom` makes: drawn whole, or painted into healthy people."""
+
+MADE_SITES = (PHANTOM_SITE, PAINTED_SITE)
+"""Who comes from them is nobody, and does not count among patients."""
+
 
 def split_manifest(
     path: Path, out: Path, *, seed: int, fractions: tuple[float, float, float] = (0.6, 0.1, 0.3)

@@ -32,10 +32,10 @@ class Release:
 
 RELEASES: tuple[Release, ...] = (
     Release(
-        name="drenet-4",
-        file="drenet-4.safetensors",
-        sha256="6f98c5f7d38f4a086f1558a59fd8273b979675b0fc77ab9f57850bbe570aaf13",
-        card="docs/models/drenet-4.md",
+        name="drenet-5",
+        file="drenet-5.safetensors",
+        sha256="f3c692f95e8549f7a8217b670f5d2cb65192148f90ca4d737efec758cab5fae1",
+        card="docs/models/drenet-5.md",
     ),
 )
 

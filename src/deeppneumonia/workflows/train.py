@@ -3,6 +3,7 @@
 import json
 import logging
 import subprocess
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +29,7 @@ from deeppneumonia.training import Loaders, Precision, Trainer, TrainingResult, 
 from deeppneumonia.training.distributed import joined_by_torchrun, team
 from deeppneumonia.workflows.calibration import calibrated
 from deeppneumonia.workflows.outliers import with_statistics
-from deeppneumonia.workflows.prepare import patients_by_part, read_divided
+from deeppneumonia.workflows.prepare import MADE_SITES, patients_by_part, read_divided
 from deeppneumonia.workflows.recipes import Recipe
 
 logger = logging.getLogger(__name__)
@@ -242,7 +243,7 @@ def _with_history(
     provenance = {
         "recipe": recipe_name_and_numbers(recipe),
         "manifest_sha256": manifest.sha256,
-        "patients": patients_by_part(manifest),
+        **_people(manifest),
         "start": None if started is None else {"file": started.source, "sha256": started.sha256},
         "version": version("deeppneumonia"),
         "commit": commit(),
@@ -253,6 +254,22 @@ def _with_history(
         "training": {"best_epoch": result.best_epoch, "validation_patient_auc": result.best_auc},
     }
     return replace(metadata, provenance=provenance, metrics=metrics)
+
+
+def _people(manifest: Manifest) -> dict[str, Any]:
+    """How many patients there were by part, and how many made ones trained beside them, by site.
+
+    Where all are made, they stand for the patients.
+    """
+    real = [row for row in manifest.rows if row.site not in MADE_SITES]
+    if not real:
+        return {"patients": patients_by_part(manifest)}
+    made = {(row.site, row.patient_id) for row in manifest.rows_of("train")}
+    counts = Counter(site for site, _ in made if site in MADE_SITES)
+    return {
+        "patients": patients_by_part(manifest.with_rows(real)),
+        "made": dict(sorted(counts.items())),
+    }
 
 
 def recipe_name_and_numbers(recipe: Recipe) -> dict[str, Any]:
