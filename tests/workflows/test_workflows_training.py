@@ -72,11 +72,13 @@ def test_there_is_no_checkpoint_before_it_is_calibrated(
     assert not (tmp_path / "run" / "uncalibrated.safetensors").exists()
 
 
-def test_heads_are_fitted_without_the_sites_that_a_recipe_names(
+def test_painted_patients_teach_but_do_not_count_as_people(
     cohort: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = tmp_path / "data"
     shutil.copytree(cohort, data / "phantoms")
+    manifest = data / "phantoms" / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace(",phantom,", ",hospital,"))
     painted = data / "painted"
     shutil.copytree(cohort / "PHANTOM-covid-0", painted / "copy")
     (painted / "manifest.csv").write_text(
@@ -94,16 +96,20 @@ def test_heads_are_fitted_without_the_sites_that_a_recipe_names(
     with caplog.at_level("INFO", logger="deeppneumonia.training.heads"):
         train_recipe(wanted, data, tmp_path / "run", device="cpu")
     rows = read_manifest(tmp_path / "run" / "split.csv", folder=data).rows_of("train")
-    assert {row.site for row in rows} == {"phantom", "painted"}
+    assert {row.site for row in rows} == {"hospital", "painted"}
     kept = build_cache(
         read_manifest(tmp_path / "run" / "split.csv", folder=data),
         wanted.preprocessing,
         tmp_path / "cache",
         workers=1,
     ).entries_of("train")
-    real = [entry for entry in kept if entry.site == "phantom"]
+    real = [entry for entry in kept if entry.site == "hospital"]
     assert len(real) < len(kept)
     assert f"fitted on {len(real)} slices" in caplog.text
+    metadata = read_metadata(tmp_path / "run" / "checkpoint.safetensors")
+    assert metadata.provenance["patients"]["train"] == {"bacterial": 2, "covid": 2, "healthy": 2}
+    assert metadata.provenance["made"] == {"painted": 1}
+    assert metadata.ood is not None and metadata.ood["patients"]["fitted"] == 6
 
 
 def test_a_run_is_not_continued_with_another_recipe(run: Path, cohort: Path) -> None:

@@ -120,17 +120,21 @@ def _painted(task: _Task) -> list[ManifestRow]:
         kept = examine(volume, PreprocessConfig()).kept
     except (StudyError, PreprocessingError):
         return []
-    return [
+    made = (
         _copy(task, lung_slice, number)
         for lung_slice in _spread(kept, task.most)
         for number in range(task.copies)
-    ]
+    )
+    return [row for row in made if row is not None]
 
 
-def _copy(task: _Task, lung_slice: LungSlice, number: int) -> ManifestRow:
+def _copy(task: _Task, lung_slice: LungSlice, number: int) -> ManifestRow | None:
+    """One painted slice, written; None where a disease left nothing to see."""
     label = TURNS[number % len(TURNS)]
     rng = np.random.default_rng([task.seed, task.row.line, lung_slice.slice_index, number])
     painted, lesion = paint_lesions(lung_slice.grey, lung_slice.lung_mask, label, rng)
+    if label is not Diagnosis.HEALTHY and not lesion.any():
+        return None
     name = f"{task.row.line:06d}_{lung_slice.slice_index:04d}_{number:03d}.png"
     _write_png(task.out / "slices" / name, painted)
     if lesion.any():

@@ -65,7 +65,7 @@ def _patients(provenance: Mapping[str, Any]) -> list[str]:
         return ["The checkpoint does not say which patients it was trained on."]
     words = ", ".join(f"{count} {title_of(label)}" for label, count in counts.items())
     made = ", ".join(f"{count} {site}" for site, count in provenance.get("made", {}).items())
-    beside = f" Beside them it learned from pictures that show nobody: {made}." if made else ""
+    beside = f" Beside them it learned from made-up patients: {made}." if made else ""
     return [f"The model was trained on these patients: {words}.{beside}"]
 
 
