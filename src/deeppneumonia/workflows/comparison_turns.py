@@ -36,6 +36,7 @@ from deeppneumonia.workflows.train import commit, recipe_name_and_numbers, train
 STATE_OF_TRAINING = ("last.safetensors", "best.safetensors")
 """What only an unfinished training needs; three to six times as large as the checkpoint."""
 
+# What a recipe is made of, beside its name: each knows its own defaults.
 _SECTIONS: Mapping[str, type[Any]] = {
     "data": DataConfig,
     "preprocessing": PreprocessConfig,
@@ -105,7 +106,7 @@ def take_turn(bench: Bench, contender: Contender, turn: Turn) -> bool:
     recipe = {"model": contender.recipe.model, **recipe_name_and_numbers(contender.recipe)}
     recipe["preprocessing"] = contender.recipe.preprocessing.to_dict()
     known = json.loads(facts_file.read_text()) if facts_file.exists() else None
-    if known is not None and _filled(known["recipe"]) != json.loads(json.dumps(recipe)):
+    if known is not None and _filled(known["recipe"], recipe) != json.loads(json.dumps(recipe)):
         raise TrainingError(
             f"{bench.out} holds {contender.name} trained by another recipe: name another output "
             f"folder, or take {facts_file.parent.name} out of its folder `turns`."
@@ -142,15 +143,19 @@ def take_turn(bench: Bench, contender: Contender, turn: Turn) -> bool:
     return True
 
 
-def _filled(recipe: dict[str, Any]) -> dict[str, Any]:
+def _filled(known: dict[str, Any], today: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe written down earlier, with what recipes have learned to say since at its default."""
-    filled = {name: _defaults(kind) | recipe[name] for name, kind in _SECTIONS.items()}
-    known: dict[str, Any] = json.loads(json.dumps(recipe | filled))
-    return known
-
-
-def _defaults(kind: type[Any]) -> dict[str, Any]:
-    return {one.name: one.default for one in fields(kind) if one.default is not MISSING}
+    sections = {
+        name: {
+            one.name: one.default
+            for one in fields(kind)
+            if one.name in today[name] and one.default is not MISSING
+        }
+        for name, kind in _SECTIONS.items()
+    }
+    filled = known | {name: sections[name] | known[name] for name in sections}
+    as_written: dict[str, Any] = json.loads(json.dumps(filled))
+    return as_written
 
 
 def _train(bench: Bench, contender: Contender, divided: Manifest, run: Path) -> None:
