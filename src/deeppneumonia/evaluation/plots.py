@@ -91,10 +91,10 @@ def draw_matrix(
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.25)  # 1.25: the darkest blue still reads
     for (row, column), share in np.ndenumerate(shares):
         ink = "white" if share > 0.75 else "black"
-        text = f"{matrix[row, column]:g}\n{share:.0%}"
+        text = f"{matrix[row, column]:.4g}\n{share:.0%}"  # an undecided patient counts in parts
         axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=font_pt + 3)
     places = range(len(class_names))
-    rows = [f"{name}\n(n = {n:g})" for name, n in zip(class_names, totals[:, 0], strict=True)]
+    rows = [f"{name}\n(n = {n:.0f})" for name, n in zip(class_names, totals[:, 0], strict=True)]
     axes.set_xticks(places, class_names, fontsize=font_pt)
     axes.set_yticks(places, rows, fontsize=font_pt)
     axes.set_xlabel("predicted", fontsize=font_pt)
