@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from deeppneumonia.readers.decode import NOT_HU
@@ -140,9 +141,15 @@ def _candidate(uid: str, headers: Sequence[SliceHeader], axes: set[int]) -> Cand
 def _axis_of(header: SliceHeader) -> int | None:
     """The axis of the patient along a slice's normal; None for a broken orientation."""
     try:
-        return main_axis(normal_of(header.orientation))
+        return _main_axis_along(header.orientation)
     except OrientationError:
         return None
+
+
+@lru_cache(maxsize=64)
+def _main_axis_along(orientation: tuple[float, ...]) -> int:
+    """All slices of a series share one orientation, and there are hundreds of them."""
+    return main_axis(normal_of(orientation))
 
 
 def _best(candidates: list[Candidate], direction: str) -> tuple[str, str]:
