@@ -22,6 +22,7 @@ from deeppneumonia.phantoms.writers import (
     write_dicom,
     write_lesion_mask,
     write_nifti,
+    write_picture,
     write_png,
 )
 
@@ -37,5 +38,6 @@ __all__ = [
     "write_dicom",
     "write_lesion_mask",
     "write_nifti",
+    "write_picture",
     "write_png",
 ]

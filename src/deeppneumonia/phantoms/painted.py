@@ -78,6 +78,9 @@ class _Lungs:
     depth_mm: Field
     """(rows, columns): below the surface of the lung; 0 outside."""
 
+    inward: Field
+    """(rows, columns): the angle that leads away from the nearest pleura, from x towards y."""
+
     soft: float
     """Grey of soft tissue."""
 
@@ -90,7 +93,9 @@ class _Lungs:
         wall = grey[rim & (grey > np.median(grey[lung]))]  # none where a picture is cut to the lung
         soft = float(np.median(wall)) if wall.size else float(np.percentile(grey[lung], 99))
         depth_mm = np.asarray(depth_px / px_per_mm, np.float32)
-        return cls(grey.astype(np.float32), lung, px_per_mm, depth_mm, soft)
+        smooth = cv2.GaussianBlur(depth_mm, (0, 0), max(4 * px_per_mm, 0.5))
+        inward = np.arctan2(*np.gradient(smooth))
+        return cls(grey.astype(np.float32), lung, px_per_mm, depth_mm, inward, soft)
 
     def place(self, rng: np.random.Generator) -> tuple[int, int]:
         """Row and column where a lesion may begin."""
@@ -103,9 +108,7 @@ class _Lungs:
 
     def normal(self, row: int, column: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """(x, y): away from the nearest pleura, give or take 20 degrees."""
-        smooth = cv2.GaussianBlur(self.depth_mm, (0, 0), max(4 * self.px_per_mm, 0.5))
-        down, across = (gradient[row, column] for gradient in np.gradient(smooth))
-        angle = np.arctan2(down, across) + rng.normal(0, 0.35)
+        angle = self.inward[row, column] + rng.normal(0, 0.35)
         return np.array([np.cos(angle), np.sin(angle)])
 
     def noise(self, size_mm: float, rng: np.random.Generator) -> Field:

@@ -133,8 +133,13 @@ def write_lesion_mask(phantom: Phantom, folder: Path) -> Path:
 def _write_pictures(pictures: NDArray[np.uint8], folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for index, picture in enumerate(pictures):
-        done, data = cv2.imencode(".png", picture)
-        if not done:
-            raise OSError(f"slice {index} could not be turned into a PNG picture")
-        (folder / f"slice_{index:04d}.png").write_bytes(data.tobytes())
+        write_picture(picture, folder / f"slice_{index:04d}.png")
     return folder
+
+
+def write_picture(picture: NDArray[np.uint8], path: Path) -> None:
+    """Write one slice (rows, columns) as a PNG picture."""
+    done, data = cv2.imencode(".png", picture)
+    if not done:
+        raise OSError(f"{path.name} could not be turned into a PNG picture")
+    path.write_bytes(data.tobytes())

@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,37 +12,21 @@ import numpy as np
 import torch
 
 from deeppneumonia.checkpoint import Checkpoint, load_checkpoint
-from deeppneumonia.datasets import (
-    AugmentConfig,
-    Fold,
-    Manifest,
-    SliceCache,
-    build_cache,
-    grouped_folds,
-)
+from deeppneumonia.datasets import Fold, Manifest, SliceCache, build_cache, grouped_folds
 from deeppneumonia.datasets.cache import Progress
-from deeppneumonia.errors import TrainingError
+from deeppneumonia.errors import ConfigError, TrainingError
 from deeppneumonia.evaluation.calibration import SENSITIVITIES
 from deeppneumonia.files import write_whole
 from deeppneumonia.models import giga_macs, parameter_count
 from deeppneumonia.preprocessing import PreprocessConfig
-from deeppneumonia.training import TrainConfig
 from deeppneumonia.workflows.comparison_plan import ComparisonPlan, Contender
 from deeppneumonia.workflows.comparison_store import TESTED, Turn, write_answers
-from deeppneumonia.workflows.recipes import DataConfig
+from deeppneumonia.workflows.recipes import Recipe, recipe_from
 from deeppneumonia.workflows.scored import score_cache
 from deeppneumonia.workflows.train import commit, recipe_name_and_numbers, train_recipe
 
 STATE_OF_TRAINING = ("last.safetensors", "best.safetensors")
 """What only an unfinished training needs; three to six times as large as the checkpoint."""
-
-# What a recipe is made of, beside its name: each knows its own defaults.
-_SECTIONS: Mapping[str, type[Any]] = {
-    "data": DataConfig,
-    "preprocessing": PreprocessConfig,
-    "augmentation": AugmentConfig,
-    "training": TrainConfig,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +90,7 @@ def take_turn(bench: Bench, contender: Contender, turn: Turn) -> bool:
     recipe = {"model": contender.recipe.model, **recipe_name_and_numbers(contender.recipe)}
     recipe["preprocessing"] = contender.recipe.preprocessing.to_dict()
     known = json.loads(facts_file.read_text()) if facts_file.exists() else None
-    if known is not None and _filled(known["recipe"], recipe) != json.loads(json.dumps(recipe)):
+    if known is not None and not _is_written(known["recipe"], contender.recipe):
         raise TrainingError(
             f"{bench.out} holds {contender.name} trained by another recipe: name another output "
             f"folder, or take {facts_file.parent.name} out of its folder `turns`."
@@ -143,19 +127,12 @@ def take_turn(bench: Bench, contender: Contender, turn: Turn) -> bool:
     return True
 
 
-def _filled(known: dict[str, Any], today: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe written down earlier, with what recipes have learned to say since at its default."""
-    sections = {
-        name: {
-            one.name: one.default
-            for one in fields(kind)
-            if one.name in today[name] and one.default is not MISSING
-        }
-        for name, kind in _SECTIONS.items()
-    }
-    filled = known | {name: sections[name] | known[name] for name in sections}
-    as_written: dict[str, Any] = json.loads(json.dumps(filled))
-    return as_written
+def _is_written(known: Mapping[str, Any], recipe: Recipe) -> bool:
+    """Whether this recipe was written down, perhaps before recipes had all of today's entries."""
+    try:
+        return recipe_from({**known, "classes": list(recipe.classes.labels)}) == recipe
+    except ConfigError:  # it says what no recipe says
+        return False
 
 
 def _train(bench: Bench, contender: Contender, divided: Manifest, run: Path) -> None:

@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from deeppneumonia import readers
 from deeppneumonia.datasets import (
@@ -21,8 +19,7 @@ from deeppneumonia.datasets import (
 from deeppneumonia.datasets.parallel import over_processes
 from deeppneumonia.domain import Diagnosis, LungSlice
 from deeppneumonia.errors import ManifestError, PreprocessingError, StudyError
-from deeppneumonia.files import write_whole
-from deeppneumonia.phantoms import paint_lesions
+from deeppneumonia.phantoms import paint_lesions, write_picture
 from deeppneumonia.preprocessing import PreprocessConfig, examine
 from deeppneumonia.workflows.prepare import MADE_SITES, PAINTED_SITE
 
@@ -117,7 +114,7 @@ def _painted(task: _Task) -> list[ManifestRow]:
     try:
         with readers.sharing_a_child():
             volume = replace(readers.read_volume(task.study), lung_masked=task.row.lung_masked)
-        kept = examine(volume, PreprocessConfig()).kept
+            kept = examine(volume, PreprocessConfig()).kept
     except (StudyError, PreprocessingError):
         return []
     made = (
@@ -136,9 +133,9 @@ def _copy(task: _Task, lung_slice: LungSlice, number: int) -> ManifestRow | None
     if label is not Diagnosis.HEALTHY and not lesion.any():
         return None
     name = f"{task.row.line:06d}_{lung_slice.slice_index:04d}_{number:03d}.png"
-    _write_png(task.out / "slices" / name, painted)
+    write_picture(painted, task.out / "slices" / name)
     if lesion.any():
-        _write_png(task.out / "lesions" / name, np.where(lesion, 255, 0).astype(np.uint8))
+        write_picture(np.where(lesion, 255, 0).astype(np.uint8), task.out / "lesions" / name)
     return ManifestRow(
         line=0,  # numbered when written
         path=f"slices/{name}",
@@ -149,10 +146,3 @@ def _copy(task: _Task, lung_slice: LungSlice, number: int) -> ManifestRow | None
         lung_masked=task.row.lung_masked,
         lesion_mask=f"lesions/{name}" if lesion.any() else "",
     )
-
-
-def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    done, data = cv2.imencode(".png", picture)
-    if not done:
-        raise OSError(f"{path.name} could not be turned into a PNG picture")
-    write_whole(path, data.tobytes())
