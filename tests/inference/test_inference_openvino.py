@@ -48,7 +48,7 @@ def exported(checkpoint: Checkpoint, folder: Path, precision: Precision) -> Open
     return OpenVinoEngine(checkpoint, folder)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "densenet121", "drenet-fpn"])
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "drenet-fpn", "drenet-fpn-lite"])
 def test_in_float32_the_answers_are_those_of_torch(name: str, tmp_path: Path) -> None:
     checkpoint = untrained(name)
     seen = pictures(3)

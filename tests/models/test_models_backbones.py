@@ -1,21 +1,25 @@
-"""The four backbones against their published sizes, costs and torchvision's names."""
+"""The backbones against their published sizes, costs and names."""
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from deeppneumonia.models.efficientnet import SameConv2d
 from deeppneumonia.models.registry import BACKBONES
 
-# Parameters and 10^9 multiply-adds at 224 px, as torchvision's documentation states them.
+# Parameters and 10^9 multiply-adds at 224 px, as torchvision's documentation states them;
+# EfficientNet-Lite0 as its authors do (4.65 M, 407 M).
 PUBLISHED = [
     ("resnet18", 11_689_512, 1.81),
     ("resnet50", 25_557_032, 4.09),
     ("vgg16", 138_357_544, 15.47),
     ("densenet121", 7_978_856, 2.83),
+    ("efficientnet-lite0", 4_652_008, 0.407),
 ]
 
-# Written down from the papers' tables and torchvision's naming; the count is of all entries.
-TORCHVISION_ENTRIES = {
+# Written down from the papers' tables and torchvision's naming, the last from its published file;
+# the count is of all entries.
+PUBLISHED_ENTRIES = {
     "resnet18": (
         122,
         {
@@ -60,6 +64,18 @@ TORCHVISION_ENTRIES = {
             "classifier.weight": (1000, 1024),
         },
     ),
+    "efficientnet-lite0": (
+        296,
+        {
+            "_conv_stem.weight": (32, 3, 3, 3),
+            "_blocks.0._depthwise_conv.weight": (32, 1, 3, 3),
+            "_blocks.1._expand_conv.weight": (96, 16, 1, 1),
+            "_blocks.11._depthwise_conv.weight": (672, 1, 5, 5),
+            "_blocks.15._project_conv.weight": (320, 1152, 1, 1),
+            "_bn1.running_var": (1280,),
+            "_fc.weight": (1000, 1280),
+        },
+    ),
 }
 
 
@@ -76,9 +92,9 @@ def test_a_backbone_has_its_published_size_and_cost(
     assert counter.get_total_flops() / 2e9 == pytest.approx(giga_macs, abs=0.03)
 
 
-@pytest.mark.parametrize("name", TORCHVISION_ENTRIES)
-def test_a_backbone_has_torchvisions_keys_and_shapes(name: str) -> None:
-    count, entries = TORCHVISION_ENTRIES[name]
+@pytest.mark.parametrize("name", PUBLISHED_ENTRIES)
+def test_a_backbone_has_the_published_keys_and_shapes(name: str) -> None:
+    count, entries = PUBLISHED_ENTRIES[name]
     with torch.device("meta"):
         shapes = {key: tuple(v.shape) for key, v in BACKBONES[name](1000).state_dict().items()}
     assert len(shapes) == count
@@ -97,12 +113,39 @@ def test_a_backbone_reads_448_px_in_five_stages(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BACKBONES)
+def test_the_maps_of_the_last_three_stages_have_the_stated_channels(name: str) -> None:
+    with torch.device("meta"):
+        backbone = BACKBONES[name](3).eval()
+        maps = backbone.last_maps(torch.zeros(1, 3, 192, 192), 3)
+    assert tuple(m.shape[1] for m in maps) == backbone.pyramid_channels
+    assert backbone.pyramid_channels[-1] == backbone.map_channels
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "efficientnet-lite0"])
+def test_the_maps_below_a_pyramid_halve_from_an_eighth(name: str) -> None:
+    with torch.device("meta"):
+        maps = BACKBONES[name](3).eval().last_maps(torch.zeros(1, 3, 192, 192), 3)
+    assert [m.shape[-1] for m in maps] == [24, 12, 6]
+
+
+@pytest.mark.parametrize(("side", "first", "last"), [(3, 1, 2), (5, 2, 3)])
+def test_a_stride_of_two_pads_as_tensorflow_does(side: int, first: int, last: int) -> None:
+    convolution = SameConv2d(1, 1, side, 2)
+    torch.nn.init.ones_(convolution.weight)
+    counted = convolution(torch.ones(1, 1, 8, 8))[0, 0]
+    # 8 cells, a stride of 2 and a kernel of 3 (5) need 1 (3) more: none (1) before and 1 (2) after
+    assert counted.shape == (4, 4)
+    assert counted[0, 0].item() == (side - first + 1) ** 2
+    assert counted[-1, -1].item() == (side - last + 1) ** 2
+
+
+@pytest.mark.parametrize("name", BACKBONES)
 def test_the_stages_hold_everything_before_the_pooling(name: str) -> None:
     with torch.device("meta"):
         backbone = BACKBONES[name](2)
     backbone.freeze_stages(5)
     learning = {key.split(".")[0] for key, p in backbone.named_parameters() if p.requires_grad}
-    assert learning <= {"fc", "classifier"}
+    assert learning <= {"fc", "classifier", "_fc"}
 
 
 def test_a_bottleneck_strides_on_its_3x3_convolution() -> None:

@@ -43,6 +43,12 @@ def test_details_from_the_pyramid_cost_a_twentieth_of_a_pass() -> None:
         assert 1.02 < giga_macs(create_model("drenet-fpn", 2), 448) / one_pass < 1.05
 
 
+def test_the_lite_network_costs_a_ninth() -> None:
+    with FakeTensorMode():
+        whole, lite = (create_model(name, 3) for name in ("drenet-fpn", "drenet-fpn-lite"))
+        assert giga_macs(whole, 224) / giga_macs(lite, 224) == pytest.approx(8.8, abs=0.1)
+
+
 def test_counting_leaves_the_network_as_it_was() -> None:
     network = create_model("resnet18", 2).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}

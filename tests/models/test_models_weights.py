@@ -179,10 +179,15 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
         load_start_weights(create_model("resnet18", 2), tmp_path / "weights.onnx")
 
 
-def test_every_backbone_has_an_official_file_whose_name_bears_its_hash() -> None:
-    assert IMAGENET_FILES.keys() == BACKBONES.keys()
+def test_every_backbone_of_torchvision_has_an_official_file_whose_name_bears_its_hash() -> None:
+    assert {*IMAGENET_FILES, "efficientnet-lite0"} == BACKBONES.keys()
     assert IMAGENET_FILES["resnet50"].name == "resnet50-11ad3fa6.pth"
     assert IMAGENET_FILES["resnet50"].sha256_prefix == "11ad3fa6"
+
+
+def test_what_torchvision_never_published_must_be_brought(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no ImageNet weights for efficientnet-lite0: name a"):
+        load_start_weights(create_model("drenet-fpn-lite", 2), "imagenet", home=tmp_path)
 
 
 def test_a_file_that_was_brought_is_used_only_with_the_promised_hash(tmp_path: Path) -> None:

@@ -245,6 +245,15 @@ def test_a_key_slice_says_where_it_lies_in_the_patient(
     assert first.position == "30 mm above the lowest slice, z = -382.5 mm"
 
 
+def test_figures_of_single_slices_are_said_to_be_uncalibrated(
+    covid: PatientDiagnosis, ct_context: ReportContext, draw_keys: Keys
+) -> None:
+    document = compose(covid, draw_keys(covid), ct_context)
+    assert all("not calibrated" in key.details_caption for key in document.key_findings)
+    assert "not calibrated" in document.chart_caption
+    assert any("Those of single slices are not calibrated" in limit for limit in document.limits)
+
+
 def test_key_slices_that_are_not_those_of_the_diagnosis_are_refused(
     covid: PatientDiagnosis, ct_context: ReportContext, draw_keys: Keys
 ) -> None:

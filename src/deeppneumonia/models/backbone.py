@@ -28,8 +28,11 @@ class Backbone(nn.Module, ABC):
     name: str
     """torchvision's name for the architecture."""
 
+    pyramid_channels: tuple[int, int, int]
+    """Channels of the maps of the last three stages."""
+
     map_channels: int
-    """M, the channels of the last map."""
+    """M, the last of these."""
 
     feature_count: int
     """D, the length of the pooled vector."""

@@ -63,6 +63,7 @@ class DenseNet121(Backbone):
 
     head_key = "classifier"
     name = "densenet121"
+    pyramid_channels = (256, 512, 1024)
     map_channels = 1024
     feature_count = 1024
 

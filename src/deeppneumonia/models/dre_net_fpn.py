@@ -52,10 +52,10 @@ class DreNetFpn(DetailNetwork):
 
     def __init__(self, name: str, backbone: Backbone, num_classes: int) -> None:
         super().__init__(name, backbone)
-        self.pyramid = FeaturePyramid(backbone.map_channels, WIDTH)
+        self.pyramid = FeaturePyramid(backbone.pyramid_channels, WIDTH)
         self.lesion = nn.Conv2d(WIDTH, 1, 1)
         nn.init.constant_(cast(Tensor, self.lesion.bias), RARE)
-        whole = backbone.feature_count + backbone.map_channels // 2
+        whole = backbone.feature_count + backbone.pyramid_channels[1]
         self.read_picture = _reader(whole + 2 * WIDTH)
         self.read_detail = _reader(4 * WIDTH)
         self.image_head = nn.Linear(WIDTH, num_classes)

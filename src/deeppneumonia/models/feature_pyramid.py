@@ -26,12 +26,13 @@ SIDE_IN_STRIDES = 1.5
 class FeaturePyramid(nn.Module):
     """Four levels from a backbone's last three maps, and a score for every square on three."""
 
-    def __init__(self, map_channels: int, width: int) -> None:
+    def __init__(self, channels: tuple[int, int, int], width: int) -> None:
         super().__init__()
         # Batch norm: the CT start's features are large, and most of each is common to all pictures.
-        self.lateral3 = _lateral(map_channels // 4, width)
-        self.lateral4 = _lateral(map_channels // 2, width)
-        self.lateral5 = _lateral(map_channels, width)
+        third, fourth, last = channels
+        self.lateral3 = _lateral(third, width)
+        self.lateral4 = _lateral(fourth, width)
+        self.lateral5 = _lateral(last, width)
         self.smooth3 = nn.Conv2d(width, width, 3, padding=1)
         self.smooth4 = nn.Conv2d(width, width, 3, padding=1)
         self.smooth5 = nn.Conv2d(width, width, 3, padding=1)

@@ -12,6 +12,7 @@ from deeppneumonia.models.backbone import Backbone
 from deeppneumonia.models.densenet import densenet121
 from deeppneumonia.models.dre_net import DreNet
 from deeppneumonia.models.dre_net_fpn import DreNetFpn
+from deeppneumonia.models.efficientnet import efficientnet_lite0
 from deeppneumonia.models.network import Network, PlainClassifier
 from deeppneumonia.models.nts_net import NtsNet
 from deeppneumonia.models.resnet import resnet18, resnet50
@@ -22,14 +23,16 @@ BACKBONES: dict[str, Callable[[int], Backbone]] = {
     "densenet121": densenet121,
     "resnet50": resnet50,
     "resnet18": resnet18,
+    "efficientnet-lite0": efficientnet_lite0,
 }
 
-DETAIL_NETWORKS: dict[str, Callable[[str, Backbone, int], Network]] = {
-    "drenet": DreNet,
-    "drenet-fpn": DreNetFpn,
-    "nts-net": NtsNet,
+DETAIL_NETWORKS: dict[str, tuple[Callable[[str, Backbone, int], Network], str]] = {
+    "drenet": (DreNet, "resnet50"),
+    "drenet-fpn": (DreNetFpn, "resnet50"),
+    "drenet-fpn-lite": (DreNetFpn, "efficientnet-lite0"),
+    "nts-net": (NtsNet, "resnet50"),
 }
-"""Those that look at details, on a ResNet-50."""
+"""Those that look at details, and the backbone of each."""
 
 
 def list_models() -> list[str]:
@@ -50,7 +53,8 @@ def create_model(name: str, num_classes: int) -> Network:
     if num_classes < 2:
         raise ValueError(f"a network tells two classes apart or more, not {num_classes}")
     if name in DETAIL_NETWORKS:
-        return DETAIL_NETWORKS[name](name, resnet50(num_classes), num_classes)
+        network, backbone = DETAIL_NETWORKS[name]
+        return network(name, BACKBONES[backbone](num_classes), num_classes)
     if name in BACKBONES:
         return PlainClassifier(name, BACKBONES[name](num_classes))
     nearest = get_close_matches(name.lower(), list_models(), n=1, cutoff=0.0)[0]

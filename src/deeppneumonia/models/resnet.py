@@ -83,7 +83,9 @@ class ResNet(Backbone):
     ) -> None:
         super().__init__()
         self.name = name
-        self.map_channels = self.feature_count = STAGE_WIDTHS[-1] * block.expansion
+        third, fourth, last = (width * block.expansion for width in STAGE_WIDTHS[1:])
+        self.pyramid_channels = (third, fourth, last)
+        self.map_channels = self.feature_count = last
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)

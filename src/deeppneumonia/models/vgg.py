@@ -19,6 +19,7 @@ class Vgg16(Backbone):
 
     head_key = "classifier.6"
     name = "vgg16"
+    pyramid_channels = (256, 512, 512)
     map_channels = 512
     feature_count = 4096
 

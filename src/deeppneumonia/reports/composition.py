@@ -63,7 +63,8 @@ def compose(
         slices=lines,
         slice_count=len(context.volume) if context.volume else 0,
         chart_caption=(
-            "Each column is one slice. Underlined, with their number: the key slices."
+            "Each column is one slice, in the network's own figures, which are not calibrated. "
+            "Underlined, with their number: the key slices."
             + (" x: a slice that was dropped." if dropped_slices(diagnosis) else "")
         ),
         impression=_impression(diagnosis),
@@ -133,8 +134,8 @@ def _thirds(slices: Sequence[SlicePrediction], label: str) -> tuple[str, ...]:
     ]
     lower, middle, upper = map(as_percent, means)
     return (
-        f"Mean slice probability of {title_of(label)}: {lower} in the lower, {middle} in the "
-        f"middle and {upper} in the upper third of these slices.",
+        f"The network's own figures for {title_of(label)}, not calibrated: on average {lower} in "
+        f"the lower, {middle} in the middle and {upper} in the upper third of these slices.",
     )
 
 
@@ -191,8 +192,9 @@ def _limits(diagnosis: PatientDiagnosis, context: ReportContext) -> tuple[str, .
         "names or called indeterminate.",
         *_healthy_limit(diagnosis),
         *context.trained_on,
-        "Probabilities are calibrated on validation patients of the training hospitals and may "
-        "be off for other scanners and other patients.",
+        "The patient's probabilities are calibrated on validation patients of the training "
+        "hospitals and may be off for other scanners and other patients. Those of single slices "
+        "are not calibrated: they run to extremes.",
         "Boxes and heat maps show what the network used, not where disease begins and ends. "
         "Nothing is drawn where it found nothing. A heat map is scaled to its own slice, so "
         "colours of two slices do not compare.",

@@ -12,6 +12,8 @@ from deeppneumonia.reports.document import (
 )
 from deeppneumonia.reports.wording import capitalised, counted, listed
 
+OWN_FIGURES = "Bars: the network's own figures for this slice, not calibrated as the patient's are."
+
 SIDES = {"R": "patient's right", "L": "patient's left"}
 
 
@@ -42,7 +44,7 @@ def key_finding(
         position=_position(prediction.slice_index, context.volume),
         probabilities=ranked_lines(prediction.probabilities),
         details=details,
-        details_caption=_details_caption(details, context.detail_level),
+        details_caption=f"{_details_caption(details, context.detail_level)} {OWN_FIGURES}",
         heat_title=heat_title,
         heat_caption=_heat_caption(heat_title),
         alt=_alt(prediction.slice_index, details, heat_title),
