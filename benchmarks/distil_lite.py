@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("distil"))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--frozen-stages", type=int, default=2)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     arguments = parser.parse_args()
@@ -55,14 +55,6 @@ def main() -> None:
     load_start_weights(student, arguments.start)
     student.freeze_stages(arguments.frozen_stages)
     teach(student, teacher, loader, arguments)
-    save_file(
-        {
-            **student.backbone.state_dict(),
-            "pixel_mean": student.pixel_mean,
-            "pixel_std": student.pixel_std,
-        },
-        arguments.out,
-    )
     print(f"wrote {arguments.out}")
 
 
@@ -107,6 +99,14 @@ def teach(
             optimizer.step()
             bar.update()
             bar.set_postfix_str(" ".join(f"{loss.item():.3f}" for loss in losses))
+        save(student, arguments.out)
+
+
+def save(student: Network, out: Path) -> None:
+    """The backbone and its grey scale, as a file of start weights."""
+    scale = {"pixel_mean": student.pixel_mean, "pixel_std": student.pixel_std}
+    weights = {**student.backbone.state_dict(), **scale}
+    save_file({name: value.contiguous() for name, value in weights.items()}, out)
 
 
 def seen_by(network: Network, pictures: Tensor) -> tuple[Tensor, ...]:

@@ -257,7 +257,7 @@ def test_the_recipe_page_has_every_entry_with_its_default(name: str) -> None:
 
 def network_names() -> set[str]:
     registry = (PACKAGE / "models" / "registry.py").read_text()
-    return set(re.findall(r'^    "([\w-]+)": \w+,$', registry, re.M))
+    return set(re.findall(r'^    "([\w-]+)": (?:\w+|\(\w+, "[\w-]+"\)),$', registry, re.M))
 
 
 def test_the_networks_page_has_every_network() -> None:

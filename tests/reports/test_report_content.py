@@ -150,6 +150,32 @@ def test_an_indeterminate_study_names_no_diagnosis_but_its_reason(
     assert "likely" not in str(document.impression)
 
 
+def test_an_answer_below_one_half_is_not_called_less_likely(
+    covid: PatientDiagnosis, ct_context: ReportContext, draw_keys: Keys
+) -> None:
+    narrow = replace(covid, probabilities={"covid": 0.46, "bacterial": 0.4, "healthy": 0.14})
+    impression = compose(narrow, draw_keys(narrow), ct_context).impression
+    assert impression.headline == "COVID-19 pneumonia: the most likely, though below one half"
+    assert impression.sentences == (
+        "Of the 3 answers that this model knows, COVID-19 pneumonia is the most likely, though "
+        "below one half (46%); bacterial pneumonia is less likely (40%) and no pneumonia "
+        "(healthy lung) is unlikely (14%).",
+    )
+
+
+def test_a_released_model_is_named_by_its_release(
+    covid: PatientDiagnosis, ct_context: ReportContext, draw_keys: Keys
+) -> None:
+    released = replace(ct_context, release="drenet-9")
+    document = compose(covid, draw_keys(covid), released)
+    facts = {fact.name: fact.value for fact in (*document.technique, *document.provenance)}
+    assert facts["Model"] == f"drenet-9 ({covid.model.name})"
+    assert any(
+        fact.value.startswith(f"drenet-9 ({covid.model.name}), sha256 ")
+        for fact in document.technique
+    )
+
+
 def test_healthy_slices_say_that_nothing_is_drawn(
     healthy: PatientDiagnosis, ct_context: ReportContext, draw_keys: Keys
 ) -> None:

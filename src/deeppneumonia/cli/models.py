@@ -38,10 +38,11 @@ def verify(
     checkpoint: Annotated[str, typer.Argument(help="A model's name or a file.")] = "default",
 ) -> None:
     """Check a model file by its hash and by loading it; exit code 3 when it is not whole."""
-    from deeppneumonia.workflows.releases import open_checkpoint
+    from deeppneumonia.workflows.releases import open_checkpoint, release_name
 
     loaded = open_checkpoint(checkpoint)
-    typer.echo(f"ok  {loaded.metadata.model}  sha256 {loaded.sha256}")
+    name = release_name(loaded.sha256) or checkpoint
+    typer.echo(f"ok  {name} ({loaded.metadata.model})  sha256 {loaded.sha256}")
 
 
 @app.command("import")

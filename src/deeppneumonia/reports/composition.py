@@ -19,15 +19,16 @@ from deeppneumonia.reports.document import (
     Fact,
     FlagLine,
     Impression,
+    ProbabilityLine,
     ReportContext,
     ReportDocument,
     SliceLine,
     ranked_lines,
 )
 from deeppneumonia.reports.key_findings import key_finding, picture_geometry
-from deeppneumonia.reports.technique import dropped_slices, technique
+from deeppneumonia.reports.technique import dropped_slices, model_name, technique
 from deeppneumonia.reports.trust import trust_lines
-from deeppneumonia.reports.wording import as_percent, capitalised, counted, listed
+from deeppneumonia.reports.wording import MOST_LIKELY, as_percent, capitalised, counted, listed
 
 TITLE = "Chest CT: pneumonia assessment by computer"
 
@@ -156,7 +157,7 @@ def _impression(diagnosis: PatientDiagnosis) -> Impression:
             diagnosis.reasons,
             (),
         )
-    lines = ranked_lines(diagnosis.probabilities)
+    lines = _answer_first(ranked_lines(diagnosis.probabilities))
     others = [f"{title_of(line.label)} is {line.words} ({line.percent})" for line in lines[1:]]
     lead = f"{title_of(lines[0].label)} is {lines[0].words} ({lines[0].percent})"
     if diagnosis.status is Status.INDETERMINATE:
@@ -176,6 +177,12 @@ def _impression(diagnosis: PatientDiagnosis) -> Impression:
         diagnosis.reasons,
         lines,
     )
+
+
+def _answer_first(lines: tuple[ProbabilityLine, ...]) -> tuple[ProbabilityLine, ...]:
+    """The same lines; the first is not called less likely while it is the answer."""
+    first, *others = lines
+    return lines if first.probability >= 0.5 else (replace(first, words=MOST_LIKELY), *others)
 
 
 def _limits(diagnosis: PatientDiagnosis, context: ReportContext) -> tuple[str, ...]:
@@ -211,7 +218,7 @@ def _provenance(diagnosis: PatientDiagnosis, context: ReportContext) -> tuple[Fa
     facts = [
         Fact("Report made", context.created.strftime("%Y-%m-%d %H:%M %Z").strip()),
         Fact("Software", f"DeepPneumonia {context.version}"),
-        Fact("Model", diagnosis.model.name),
+        Fact("Model", model_name(diagnosis, context)),
         Fact("Model file, sha256", diagnosis.model.sha256),
     ]
     uid = diagnosis.quality.get("study_uid")

@@ -21,6 +21,9 @@ class ReportContext:
     created: datetime
     """When the report was made, in the time zone that it is to be read in."""
 
+    release: str = ""
+    """The name under which the model was released; empty for any other checkpoint."""
+
     volume: Volume | None = None
     """The series that was read; None when the study could not be read."""
 

@@ -24,9 +24,16 @@ def technique(diagnosis: PatientDiagnosis, context: ReportContext) -> tuple[Fact
     `window_center_hu`, `window_width_hu` and `dropped` (a list of `{"index", "reason"}`).
     """
     facts = [*_what_came(diagnosis, context), *_what_was_read(diagnosis)]
-    model = diagnosis.model
-    facts.append(("Model", f"{model.name}, sha256 {model.sha256[:12]}"))
+    facts.append(
+        ("Model", f"{model_name(diagnosis, context)}, sha256 {diagnosis.model.sha256[:12]}")
+    )
     return tuple(Fact(name, value) for name, value in facts if value)
+
+
+def model_name(diagnosis: PatientDiagnosis, context: ReportContext) -> str:
+    """The name under which the checkpoint was released, if it was, and that of its network."""
+    network = diagnosis.model.name
+    return f"{context.release} ({network})" if context.release else network
 
 
 def dropped_slices(diagnosis: PatientDiagnosis) -> list[tuple[int, str]]:

@@ -12,6 +12,9 @@ PROBABILITY_WORDS: Mapping[float, str] = {
 }
 """The verbal scale: a probability gets the words of the highest level that it reaches."""
 
+MOST_LIKELY = "the most likely, though below one half"
+"""Of the answer, where the scale would call it less likely: it is, and more likely than others."""
+
 
 def in_words(probability: float) -> str:
     """A calibrated probability, 0 to 1, on the verbal scale of `PROBABILITY_WORDS`.

@@ -10,6 +10,7 @@ from deeppneumonia.domain import Status
 from deeppneumonia.readers import protection
 from deeppneumonia.workflows.diagnose import Diagnoser
 from deeppneumonia.workflows.phantoms import make_cohort
+from deeppneumonia.workflows.releases import release_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ def _decoders() -> str:
 
 def _default_model() -> str:
     loaded = Diagnoser.load()
-    return f"{loaded.identity.name}, sha256 {loaded.identity.sha256[:12]}"
+    name = release_name(loaded.identity.sha256) or loaded.identity.name
+    return f"{name}, sha256 {loaded.identity.sha256[:12]}"
 
 
 def _phantom() -> str:

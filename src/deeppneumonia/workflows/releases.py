@@ -47,6 +47,11 @@ def find_release(name: str) -> Release | None:
     return next((release for release in RELEASES if release.name == name), None)
 
 
+def release_name(sha256: str) -> str:
+    """The name of the release that has this hash; empty when none has."""
+    return next((release.name for release in RELEASES if release.sha256 == sha256), "")
+
+
 def open_checkpoint(name_or_path: str | Path | None = None) -> Checkpoint:
     """Load a released checkpoint by name (verified by hash) or any checkpoint by its path.
 

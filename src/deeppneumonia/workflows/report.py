@@ -10,6 +10,7 @@ from deeppneumonia.checkpoint import Checkpoint
 from deeppneumonia.domain import PatientDiagnosis, title_of
 from deeppneumonia.reports import ReportContext, write_outputs
 from deeppneumonia.workflows.diagnose import Reading
+from deeppneumonia.workflows.releases import release_name
 
 
 def write_reading(reading: Reading, checkpoint: Checkpoint, folder: Path) -> tuple[Path, ...]:
@@ -27,6 +28,7 @@ def context_of(reading: Reading, checkpoint: Checkpoint) -> ReportContext:
     return ReportContext(
         version=version("deeppneumonia"),
         created=datetime.now().astimezone(),
+        release=release_name(checkpoint.sha256),
         volume=reading.volume,
         about=reading.about,
         detail_level=checkpoint.metadata.thresholds.detail,
