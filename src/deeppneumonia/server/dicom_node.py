@@ -12,17 +12,17 @@ import secrets
 import threading
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deeppneumonia.errors import ConfigError
-from deeppneumonia.files import sha256_of
 from deeppneumonia.server.database import DatabaseAwayError
 from deeppneumonia.server.dicom_ledger import Delivery, Ledger
 from deeppneumonia.server.dicom_scp import Listener, prepare_process
 from deeppneumonia.server.dicom_send import DeliveryError, send
 from deeppneumonia.server.dicom_settings import NodeSettings
-from deeppneumonia.server.dicom_spool import Spool, uids_of
+from deeppneumonia.server.dicom_spool import Image, Spool, UnfitObjectError, read_through
 from deeppneumonia.server.intake import NoCtImageError, gather
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
@@ -36,7 +36,9 @@ OWNER, SOURCE = "dicom-node", "dicom"
 
 POLL_S = 1.0
 PAGE, ALL_PAGES_EVERY = 100, 60
-HOUR_S = 3600.0
+HOUR_S, DAY_S = 3600.0, 86_400.0
+LAST_ATTEMPT_S = 30.0
+"""What a sender that is stopped may take to finish; deploy/*.service wait 45 s for all of us."""
 
 
 class Node:
@@ -62,21 +64,29 @@ class Node:
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; what cannot be done now is tried again."""
-        sender = threading.Thread(target=self._send_until, args=(stop,), name="dicom-sender")
+        sender = threading.Thread(
+            target=self._send_until, args=(stop,), name="dicom-sender", daemon=True
+        )
         sender.start()
-        for round in itertools.count():
-            try:
-                self.hand_over()
-                # An old study may be read anew, but that is nothing to look for every second.
-                self.look_for_answers(itertools.count() if round % ALL_PAGES_EVERY == 0 else (0,))
-                self.spool.sweep()
-            except DatabaseAwayError:
-                logger.warning("the database does not answer; images wait in the spool")
-            except (DiskFullError, OSError) as error:
-                logger.error("images wait in the spool: %s", type(error).__name__)
-            if stop.wait(POLL_S):
-                break
-        sender.join()
+        try:
+            for round in itertools.count():
+                self._work(round)
+                if stop.wait(POLL_S):
+                    break
+        finally:
+            # However this ends: a thread of ours that stayed would keep a process alive that no
+            # longer listens, and nobody would start it again.
+            stop.set()
+            sender.join(LAST_ATTEMPT_S)
+
+    def _work(self, round: int) -> None:
+        with _tried("handing over"):
+            self.hand_over()
+        with _tried("looking for answers"):
+            # An old study may be read anew, but that is nothing to look for every second.
+            self.look_for_answers(itertools.count() if round % ALL_PAGES_EVERY == 0 else (0,))
+        with _tried("tidying the spool"):
+            self.tidy()
 
     def close(self) -> None:
         """Stop listening."""
@@ -85,27 +95,67 @@ class Node:
         self.services.database.dispose()
 
     def hand_over(self) -> None:
-        """Put what has arrived into the store of jobs, study by study."""
+        """Put what has arrived into the store of jobs, study by study.
+
+        Raises:
+            DatabaseAwayError: no study can be handed over now; likewise DiskFullError.
+        """
         for files in self.spool.waiting():
             try:
-                job = self._gather(files)
-                logger.info("%d images for job %s", len(files), job[:8])
-            except NoCtImageError:
-                logger.error("%d damaged images were dropped: none could be read", len(files))
-            self.spool.drop(files)
+                self._hand_over(files)
+            except (DatabaseAwayError, DiskFullError):
+                raise
+            except Exception as error:  # one study must not keep the others from being read
+                logger.error("a study waits in the spool: %s", type(error).__name__)
 
-    def _gather(self, files: list[Path]) -> str:
+    def _hand_over(self, files: list[Path]) -> None:
+        images = self._readable(files)
+        if not images:
+            return
+        try:
+            job = self._gather(images)
+            logger.info("%d images for job %s", len(images), job[:8])
+        except NoCtImageError:
+            logger.error("%d damaged images were dropped: none could be read", len(images))
+        self.spool.drop([image.file for image in images])
+
+    def _readable(self, files: list[Path]) -> list[Image]:
+        """The images of a study; damaged files go, or their study would never be handed over."""
+        images, damaged = [], []
+        for file in files:
+            try:
+                images.append(read_through(file))
+            except UnfitObjectError:
+                damaged.append(file)
+        if not damaged:
+            return images
+        if self.services.settings.de_identify:  # it may name its patient, whom nobody can remove
+            self.spool.drop(damaged)
+            logger.error("%d damaged images were dropped: they cannot be read", len(damaged))
+        else:
+            self.spool.set_aside(damaged)
+            logger.error("%d damaged images were moved to dicom-node/damaged", len(damaged))
+        return images
+
+    def _gather(self, images: list[Image]) -> str:
         """The job that these images now belong to; they are linked, not moved, in case it fails."""
-        study_uid = str(uids_of(files[0]).StudyInstanceUID)
         incoming = self.services.storage.incoming()
         try:
-            pieces = [_linked(file, incoming) for file in files]
-            job = gather(self.services, pieces, owner=OWNER, source=SOURCE, study_uid=study_uid)
+            pieces = [_linked(image, incoming) for image in images]
+            job = gather(
+                self.services, pieces, owner=OWNER, source=SOURCE, study_uid=images[0].study_uid
+            )
         finally:
             for left in incoming.iterdir():
                 left.unlink()
             incoming.rmdir()
         return job.id
+
+    def tidy(self) -> None:
+        """Forget what broke off, and damaged images after as long as studies are kept."""
+        self.spool.sweep()
+        if days := self.services.settings.retention_days:
+            self.spool.forget_damaged(older_than_s=days * DAY_S)
 
     def look_for_answers(self, pages: Iterable[int]) -> None:
         """Owe the answers that are there to every destination; also those of a study read anew.
@@ -126,23 +176,31 @@ class Node:
             if len(jobs) < PAGE:
                 return
 
-    def deliver(self) -> None:
-        """Send what is due, one attempt each."""
+    def deliver(self, stop: threading.Event | None = None) -> None:
+        """Send what is due, one attempt each, until `stop` is set."""
         for delivery in self.ledger.due():
+            if stop is not None and stop.is_set():
+                return
             try:
                 remark = self._send(delivery)
             except DeliveryError as error:
-                again = self.ledger.failed(
-                    delivery,
-                    str(error),
-                    retry_s=self.settings.retry_s,
-                    give_up_s=self.settings.give_up_hours * HOUR_S,
-                )
-                words = "is tried again" if again else "is given up"
-                logger.warning("job %s to %s %s: %s", *_named(delivery), words, error)
+                self._put_off(delivery, str(error))
+            # Whatever it is, it belongs to this answer: the next one must not wait behind it.
+            except Exception as error:
+                self._put_off(delivery, f"The attempt broke off: {type(error).__name__}.")
             else:
                 self.ledger.sent(delivery, remark)
                 logger.info("job %s sent to %s %s", *_named(delivery), remark)
+
+    def _put_off(self, delivery: Delivery, reason: str) -> None:
+        again = self.ledger.failed(
+            delivery,
+            reason,
+            retry_s=self.settings.retry_s,
+            give_up_s=self.settings.give_up_hours * HOUR_S,
+        )
+        words = "is tried again" if again else "is given up"
+        logger.warning("job %s to %s %s: %s", *_named(delivery), words, reason)
 
     def note_in_audit(self) -> None:
         """Write what was sent into the audit log; a kill may have it stand there twice."""
@@ -162,13 +220,10 @@ class Node:
 
     def _send_until(self, stop: threading.Event) -> None:
         while not stop.wait(POLL_S):
-            try:
-                self.deliver()
+            with _tried("sending"):
+                self.deliver(stop)
+            with _tried("writing the audit log"):
                 self.note_in_audit()
-            except DatabaseAwayError:
-                logger.warning("the database does not answer; the audit log is written later")
-            except Exception as error:  # one answer must not keep the others from being sent
-                logger.error("sending broke off: %s", type(error).__name__)
 
 
 def run_node(server: Settings, settings: NodeSettings, stop: threading.Event) -> None:
@@ -182,10 +237,22 @@ def run_node(server: Settings, settings: NodeSettings, stop: threading.Event) ->
         node.close()
 
 
-def _linked(file: Path, folder: Path) -> Piece:
+@contextmanager
+def _tried(what: str) -> Iterator[None]:
+    """A step of the node's work: when it fails, the others go on, and it is tried again."""
+    try:
+        yield
+    except DatabaseAwayError:
+        logger.warning("%s waits: the database does not answer", what)
+    # Its text may quote an image. A disk without space has many names, sqlite3's among them.
+    except Exception as error:
+        logger.error("%s broke off and is tried again: %s", what, type(error).__name__)
+
+
+def _linked(image: Image, folder: Path) -> Piece:
     path = folder / f"{secrets.token_hex(8)}.dcm"
-    path.hardlink_to(file)
-    return Piece(path=path, name=path.name, sha256=sha256_of(file), size_bytes=file.stat().st_size)
+    path.hardlink_to(image.file)
+    return Piece(path=path, name=path.name, sha256=image.sha256, size_bytes=path.stat().st_size)
 
 
 def _named(delivery: Delivery) -> tuple[str, str]:

@@ -8,23 +8,29 @@ import json
 import secrets
 import ssl
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pydicom
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.config import IGNORE
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE
 
-from deeppneumonia.errors import DeepPneumoniaError
+from deeppneumonia.errors import ConfigError, DeepPneumoniaError
 from deeppneumonia.server.dicom_settings import Destination
 
 TIMEOUT_S = 60.0
+TAKEN = 0x0000
 WARNINGS = (0xB000, 0xB006, 0xB007)
 """Stored, and changed or not understood in parts (PS3.4 table B.2-1)."""
 
-FAILED_SOP_SEQUENCE = "00081198"
+HAS_IT_ALREADY = 0x0111
+"""Duplicate SOP instance (PS3.7 annex C): what an attempt before this one left there counts."""
+
+FAILED_SOP_SEQUENCE, SOP_CLASS, FAILURE_REASON = "00081198", "00081150", "00081197"
 CHUNK_BYTES = 256 * 1024
 
 
@@ -42,7 +48,8 @@ def send(files: Sequence[Path], destination: Destination, *, ae_title: str) -> s
         What the destination did not want, in words; empty when it took everything.
 
     Raises:
-        DeliveryError: it could not be reached, or took nothing, or failed on one of them.
+        DeliveryError: it could not be reached, broke off, took nothing, or had no room for one of
+            them; all that it would take has been sent by then.
     """
     try:
         if destination.kind == "stow":
@@ -74,22 +81,54 @@ def _store(files: Sequence[Path], destination: Destination, ae_title: str) -> st
             words = "takes none of our objects"
         raise DeliveryError(f"The destination {words}.")
     try:
-        taken = {context.abstract_syntax for context in association.accepted_contexts}
-        for dataset in datasets:
-            if dataset.SOPClassUID in taken:
-                _check_status(association.send_c_store(dataset))
+        known = {context.abstract_syntax for context in association.accepted_contexts}
+        refusals = [
+            _Refusal(dataset.SOPClassUID.name, status)
+            for dataset in datasets
+            if (status := _status(association, dataset, known)) != TAKEN
+        ]
     finally:
         association.release()
-    unwanted = [one.SOPClassUID.name for one in datasets if one.SOPClassUID not in taken]
-    return f"not taken: {', '.join(dict.fromkeys(unwanted))}" if unwanted else ""
+    return _remark(refusals, len(datasets))
 
 
-def _check_status(answer: Any) -> None:
-    status = answer.get("Status")
+def _status(association: Any, dataset: Any, known: Collection[object]) -> int | None:
+    """What became of one object: `TAKEN`, a status of failure, or None when its class is not."""
+    if dataset.SOPClassUID not in known:
+        return None
+    status = association.send_c_store(dataset).get("Status")
     if status is None:
         raise DeliveryError("The destination broke off while an object was sent.")
-    if status != 0 and status not in WARNINGS:
-        raise DeliveryError(f"The destination refused an object with status 0x{status:04X}.")
+    return TAKEN if status in (*WARNINGS, HAS_IT_ALREADY) else int(status)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """An object that was not taken."""
+
+    kind: str
+    """Name of its SOP class."""
+
+    status: int | None
+    """As answered; None when there was none."""
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the destination only had no room (PS3.4 table B.2-1, PS3.7 annex C)."""
+        return self.status is not None and (self.status >> 8 == 0xA7 or self.status == 0x0213)
+
+    def __str__(self) -> str:
+        return self.kind if self.status is None else f"{self.kind} (0x{self.status:04X})"
+
+
+def _remark(refusals: Sequence[_Refusal], sent: int) -> str:
+    """What was not taken, in words; DeliveryError when that, or a part of it, may still be."""
+    words = ", ".join(dict.fromkeys(str(one) for one in refusals))
+    if any(one.may_pass for one in refusals):
+        raise DeliveryError(f"The destination has no room now: {words}.")
+    if len(refusals) >= sent:
+        raise DeliveryError(f"The destination took nothing: {words}.")
+    return f"not taken: {words}" if words else ""
 
 
 def _client_context(destination: Destination) -> ssl.SSLContext:
@@ -112,7 +151,7 @@ def _post(files: Sequence[Path], destination: Destination) -> str:
     try:
         connection.request("POST", place or "/", _body(files, boundary), headers)
         answer = connection.getresponse()
-        return _judged(answer.status, answer.read(1024 * 1024))
+        return _judged(answer.status, answer.read(1024 * 1024), len(files))
     finally:
         connection.close()
 
@@ -126,9 +165,11 @@ def _connection(scheme: str, place: str, destination: Destination) -> http.clien
 
 
 def _authorization(destination: Destination) -> Mapping[str, str]:
-    if not destination.authorization_file:
-        return {}
-    return {"Authorization": Path(destination.authorization_file).read_text().strip()}
+    try:
+        value = destination.authorization
+    except ConfigError as error:  # it was in order when we started
+        raise DeliveryError(str(error)) from error
+    return {"Authorization": value} if value else {}
 
 
 def _frame(boundary: str, parts: int) -> list[bytes]:
@@ -147,8 +188,8 @@ def _body(files: Sequence[Path], boundary: str) -> Iterator[bytes]:
     yield end
 
 
-def _judged(status: int, body: bytes) -> str:
-    """Empty when all was stored (PS3.18 10.5.3): 200, or 202 without a failed instance."""
+def _judged(status: int, body: bytes, sent: int) -> str:
+    """What was not stored, in words (PS3.18 10.5.3): 200 is all, 202 all but what it names."""
     if status not in (200, 202):
         raise DeliveryError(f"The destination answered with HTTP status {status}.")
     try:
@@ -156,7 +197,21 @@ def _judged(status: int, body: bytes) -> str:
     except ValueError:
         answer = {}
     first = answer[0] if isinstance(answer, list) and answer else answer
-    failed = first.get(FAILED_SOP_SEQUENCE, {}).get("Value", []) if isinstance(first, dict) else []
-    if failed:
-        raise DeliveryError(f"The destination did not store {len(failed)} of the objects.")
-    return ""
+    failed = [_failure(item) for item in _values(first, FAILED_SOP_SEQUENCE)]
+    return _remark([one for one in failed if one.status != HAS_IT_ALREADY], sent)
+
+
+def _failure(item: object) -> _Refusal:
+    """What a failed item tells; nothing that is not known goes from it into our log."""
+    uid = str(next(iter(_values(item, SOP_CLASS)), ""))
+    name = UID(uid, IGNORE).name  # pydicom's warnings would quote it
+    reason = next(iter(_values(item, FAILURE_REASON)), None)
+    is_status = isinstance(reason, int) and 0 <= reason <= 0xFFFF
+    return _Refusal("an object" if name == uid else name, reason if is_status else None)
+
+
+def _values(item: object, tag: str) -> list[Any]:
+    """The values of an attribute in the DICOM JSON model (PS3.18 F.2); none when it is odd."""
+    attribute = item.get(tag) if isinstance(item, dict) else None
+    values = attribute.get("Value") if isinstance(attribute, dict) else None
+    return values if isinstance(values, list) else []

@@ -74,6 +74,29 @@ class Destination:
                 "ae_title, stow needs a url that begins with http:// or https://."
             )
 
+    @property
+    def authorization(self) -> str:
+        """The value of the Authorization header; empty when there is none.
+
+        Raises:
+            ConfigError: the file cannot be read, or no header could have such a value.
+        """
+        if not self.authorization_file:
+            return ""
+        try:
+            value = Path(self.authorization_file).read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"The authorization_file of {self.name!r} cannot be read as plain text "
+                f"({type(error).__name__}): let the node read it, and save it in ASCII."
+            ) from error
+        if not value or not value.isprintable():
+            raise ConfigError(
+                f"The authorization_file of {self.name!r} holds no value of a header: one line is "
+                "expected, such as `Bearer ...`."
+            )
+        return value
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
@@ -128,7 +151,8 @@ class NodeSettings:
         """The table `[dicom_node]` of a TOML file.
 
         Raises:
-            ConfigError: not TOML, an unknown name, a value of another type, or one missing.
+            ConfigError: not TOML, an unknown name, a value of another type, or one missing; or an
+                authorization_file that cannot be used.
         """
         table = read_table(file, "dicom_node")
         for name, kind in (("peers", Peer), ("destinations", Destination)):
@@ -138,7 +162,10 @@ class NodeSettings:
                 )
         if "tls" in table:
             table["tls"] = made(Tls, table["tls"], "tls")
-        return made(cls, table, "dicom_node")
+        settings = made(cls, table, "dicom_node")
+        for one in settings.destinations:
+            _ = one.authorization  # said here, not by the first answer that cannot be sent
+        return settings
 
 
 def _check_ae_title(title: str) -> None:

@@ -2,14 +2,18 @@
 
     SPOOL/receiving/       what pynetdicom is still writing; swept at start
     SPOOL/studies/HASH/    the CT images of one study, until they are handed to the store of jobs
+    SPOOL/damaged/HASH/    those that could no longer be read then; nobody looks at them again
 
 A node that is started again goes on where it was: nothing about a study is in memory alone.
 """
 
+import errno
 import hashlib
+import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -17,7 +21,7 @@ from pydicom.filereader import read_partial
 from pydicom.tag import Tag
 
 from deeppneumonia.errors import InputRefusedError
-from deeppneumonia.files import flush
+from deeppneumonia.files import flush, sha256_of
 from deeppneumonia.server.storage import Storage
 from deeppneumonia.workflows.received import CT_CLASSES
 
@@ -29,15 +33,27 @@ class UnfitObjectError(InputRefusedError):
     """An object that belongs to no study, or is not the one that was announced."""
 
 
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A file of the spool that has been read from end to end."""
+
+    file: Path
+    study_uid: str
+    """Study Instance UID."""
+
+    sha256: str
+
+
 class Spool:
     """The images that have come and are not yet forgotten."""
 
     def __init__(self, folder: Path, storage: Storage) -> None:
         self.receiving = folder / "receiving"
         self.studies = folder / "studies"
+        self.damaged = folder / "damaged"
         self._storage = storage
         self._lock = threading.Lock()
-        for each in (self.receiving, self.studies):
+        for each in (self.receiving, self.studies, self.damaged):
             each.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def take(self, file: Path, *, sop_class: str, sop_instance: str) -> bool:
@@ -88,9 +104,25 @@ class Spool:
         with self._lock:
             for file in files:
                 file.unlink(missing_ok=True)
-            for folder in {file.parent for file in files}:
-                if not any(folder.iterdir()):
-                    folder.rmdir()
+            _remove_empty({file.parent for file in files})
+
+    def set_aside(self, files: list[Path]) -> None:
+        """Move damaged files to where they are kept and not looked for again."""
+        with self._lock:
+            for file in files:
+                folder = self.damaged / file.parent.name
+                folder.mkdir(mode=0o700, exist_ok=True)
+                file.replace(folder / file.name)
+                flush(folder)
+            flush(self.damaged)
+            _remove_empty({file.parent for file in files})
+
+    def forget_damaged(self, *, older_than_s: float) -> None:
+        """Remove damaged files that were set aside longer ago; they may show a patient."""
+        limit = time.time() - older_than_s
+        for folder in self.damaged.iterdir():
+            if folder.stat().st_mtime < limit:  # when the last file came into it
+                shutil.rmtree(folder)
 
     def sweep(self, *, older_than_s: float = HOUR_S) -> None:
         """Remove what broke off while it was received."""
@@ -100,23 +132,55 @@ class Spool:
                 file.unlink(missing_ok=True)
 
 
+def read_through(file: Path) -> Image:
+    """Read a file of the spool from end to end.
+
+    Raises:
+        UnfitObjectError: it is damaged, or of another study than those beside it.
+    """
+    try:
+        study_uid = str(uids_of(file).get("StudyInstanceUID", ""))
+        sha256 = sha256_of(file)
+    except OSError as error:
+        if error.errno != errno.EIO:  # a bad block stays one; all else may pass
+            raise
+        raise UnfitObjectError("An image cannot be read from the disk any more.") from error
+    if _hash(study_uid) != file.parent.name:
+        raise UnfitObjectError("An image is not of the study that it was kept for.")
+    return Image(file, study_uid, sha256)
+
+
 def uids_of(file: Path) -> Dataset:
     """The UIDs that say where an object belongs; reads no further, and quotes nothing.
 
     Raises:
         UnfitObjectError: the header cannot be read.
+        OSError: the file cannot, whatever is in it.
     """
     last = Tag(UID_TAGS["StudyInstanceUID"])
     try:
         with file.open("rb") as stream:
-            return read_partial(
+            uids = read_partial(
                 stream,
                 stop_when=lambda tag, _vr, _length: tag > last,
                 specific_tags=list(UID_TAGS.values()),
             )
-    # pydicom lets errors of every kind through for damaged files; each means the same to us.
-    except Exception:
+        list(uids)  # values are understood only when they are asked for, here
+        return uids
+    # pydicom lets errors of every kind through for damaged files; each means the same to us. Those
+    # of the machine say nothing of the file, and must not have it taken for damaged.
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise UnfitObjectError("An object has a damaged header: it was not taken.") from None
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _hash(uid: str) -> str:

@@ -113,13 +113,13 @@ def store(port: int, images: list[Dataset], **how: Any) -> list[int]:
 
 
 class Pacs:
-    """Takes objects by C-STORE, or refuses them as long as it is told to."""
+    """Takes objects by C-STORE, or answers with another status by their class."""
 
     def __init__(
         self, port: int = 0, classes: list[str] | None = None, tls: ssl.SSLContext | None = None
     ) -> None:
         self.objects: list[Dataset] = []
-        self.refusing = False
+        self.status_for: Callable[[str], int] = lambda _: 0
         entity = AE(ae_title="PACS")
         for uid in classes or [
             "1.2.840.10008.5.1.4.1.1.88.34",
@@ -137,8 +137,8 @@ class Pacs:
         self.port = int(self._server.server_address[1])
 
     def _take(self, event: Any) -> int:
-        if self.refusing:
-            return 0xA700
+        if status := self.status_for(event.request.AffectedSOPClassUID):
+            return status
         dataset = event.dataset
         dataset.file_meta = event.file_meta
         self.objects.append(dataset)

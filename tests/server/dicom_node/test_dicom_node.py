@@ -181,10 +181,10 @@ def test_a_result_is_sent_when_its_destination_is_back(start: Start, hospital: M
     node.kill()
     assert node.deliveries() == [("pacs", "waiting")]
     archive = hospital.Pacs(port)
-    archive.refusing = True
+    archive.status_for = lambda _: 0xA700
     node.start()
     hospital.eventually(lambda: "0xA700" in node.log.read_text())
-    archive.refusing = False
+    archive.status_for = lambda _: 0
     hospital.eventually(lambda: node.deliveries() == [("pacs", "sent")])
     assert {one.Modality for one in archive.objects} == RESULTS
     archive.close()

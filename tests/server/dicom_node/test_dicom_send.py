@@ -14,12 +14,37 @@ from deeppneumonia.server.dicom_send import DeliveryError, send
 from deeppneumonia.server.dicom_settings import Destination, Tls
 
 CT = [str(CTImageStorage)]
+SC, PDF = "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.104.1"
+SEG, SR = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.88.34"
 
 
 @pytest.fixture
 def files(hospital: ModuleType, tmp_path: Path) -> list[Path]:
     """Some objects; here images, since a destination does not care."""
     return sorted(hospital.write_study(tmp_path / "out", hospital.ct_study(3)).iterdir())
+
+
+@pytest.fixture
+def answer(hospital: ModuleType, tmp_path: Path) -> list[Path]:
+    """Objects of the classes of an answer, in the order in which they are sent."""
+    study = hospital.ct_study(4)
+    for one, uid in zip(study, (SC, PDF, SEG, SR), strict=True):
+        one.SOPClassUID = uid
+    return sorted(hospital.write_study(tmp_path / "answer", study).iterdir())
+
+
+@pytest.fixture
+def archive(hospital: ModuleType) -> Iterator[Any]:
+    """An archive that knows the classes of an answer."""
+    made = hospital.Pacs()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def there(archive: Any) -> Destination:
+    """Where the archive is."""
+    return Destination(name="pacs", host="127.0.0.1", port=archive.port, ae_title="PACS")
 
 
 @pytest.fixture
@@ -86,9 +111,76 @@ def test_a_redirection_is_not_followed(hospital: ModuleType, web: Any, files: li
     elsewhere.close()
 
 
-def test_an_object_that_was_not_stored_is_counted(web: Any, files: list[Path]) -> None:
-    warned = {"00081199": {"vr": "SQ", "Value": [{}, {}]}}
-    assert send(files, web(202, json.dumps(warned).encode()), ae_title="US") == ""
-    failed = warned | {"00081198": {"vr": "SQ", "Value": [{}]}}
-    with pytest.raises(DeliveryError, match="did not store 1 of the objects"):
-        send(files, web(202, json.dumps(failed).encode()), ae_title="US")
+def failed(*reasons: Any, uid: str = SEG) -> bytes:
+    """What a server says that has stored all but these."""
+    items = [
+        {"00081150": {"vr": "UI", "Value": [uid]}, "00081197": {"vr": "US", "Value": [reason]}}
+        for reason in reasons
+    ]
+    return json.dumps({"00081198": {"vr": "SQ", "Value": items}}).encode()
+
+
+def test_what_a_web_server_did_not_store_is_said_and_not_sent_again(
+    web: Any, files: list[Path]
+) -> None:
+    warned = json.dumps({"00081199": {"vr": "SQ", "Value": [{}, {}]}}).encode()
+    assert send(files, web(202, warned), ae_title="US") == ""
+    said = send(files, web(202, failed(0x0122)), ae_title="US")
+    assert said == "not taken: Segmentation Storage (0x0122)"
+    assert send(files, web(202, failed(0x0111, 0x0111, 0x0111)), ae_title="US") == ""
+    # It may write what it likes there: our log does not repeat it.
+    said = send(files, web(202, failed("Doe", uid="Doe^Jane")), ae_title="US")
+    assert said == "not taken: an object"
+
+
+@pytest.mark.parametrize(
+    ("reasons", "says"),
+    [((0xA700,), "has no room now: Segm"), ((0x0110,) * 3, "took nothing: Segm")],
+    ids=["no room", "nothing taken"],
+)
+def test_a_web_server_that_may_take_it_later_is_asked_again(
+    reasons: tuple[int, ...], says: str, web: Any, files: list[Path]
+) -> None:
+    with pytest.raises(DeliveryError, match=says):
+        send(files, web(202, failed(*reasons)), ae_title="US")
+
+
+@pytest.mark.parametrize(
+    "answer", [[[]], {"00081198": 1}, {"00081198": {"Value": [1, {"00081197": {"Value": {}}}]}}]
+)
+def test_an_odd_answer_is_no_failure_of_ours(answer: Any, web: Any, files: list[Path]) -> None:
+    said = send(files, web(200, json.dumps(answer).encode()), ae_title="US")
+    assert said in ("", "not taken: an object")
+
+
+@pytest.mark.parametrize("status", [0x0122, 0x0110, 0xA900, 0xC001])
+def test_an_object_that_is_refused_for_good_does_not_keep_the_others_back(
+    status: int, archive: Any, there: Destination, answer: list[Path]
+) -> None:
+    archive.status_for = {SEG: status}.get
+    assert send(answer, there, ae_title="US") == f"not taken: Segmentation Storage (0x{status:04X})"
+    assert [one.SOPClassUID for one in archive.objects] == [SC, PDF, SR]
+
+
+def test_an_archive_without_room_gets_the_rest_and_is_asked_again(
+    archive: Any, there: Destination, answer: list[Path]
+) -> None:
+    archive.status_for = {SEG: 0xA700}.get
+    with pytest.raises(DeliveryError, match=r"no room now: Segmentation Storage \(0xA700\)"):
+        send(answer, there, ae_title="US")
+    assert [one.SOPClassUID for one in archive.objects] == [SC, PDF, SR]
+
+
+def test_an_archive_that_refuses_everything_has_taken_nothing(
+    archive: Any, there: Destination, answer: list[Path]
+) -> None:
+    archive.status_for = lambda _: 0x0124
+    with pytest.raises(DeliveryError, match="took nothing: Secondary Capture Image Storage"):
+        send(answer, there, ae_title="US")
+
+
+def test_what_is_there_since_the_last_attempt_is_taken(
+    archive: Any, there: Destination, answer: list[Path]
+) -> None:
+    archive.status_for = lambda _: 0x0111
+    assert send(answer, there, ae_title="US") == ""

@@ -50,3 +50,27 @@ def test_a_configuration_is_read_as_it_stands(tmp_path: Path) -> None:
 )
 def test_a_network_takes_its_own_addresses(address: str, fits: bool) -> None:
     assert Peer(ae_title="PACS", address="10.1.2.0/24").is_at(address) is fits
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, r"cannot be read as plain text \(FileNotFoundError\)"),
+        (b"Bearer gehe\xefm", r"cannot be read as plain text \(UnicodeDecodeError\)"),
+        (b"\n", "holds no value of a header"),
+        (b"Bearer one\nBearer two\n", "holds no value of a header"),
+    ],
+    ids=["missing", "not ASCII", "empty", "two lines"],
+)
+def test_an_authorization_that_could_not_be_sent_is_refused_before_anything_listens(
+    content: bytes | None, says: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "token").write_bytes(content)
+    (tmp_path / "node.toml").write_text(
+        "[[dicom_node.destinations]]\nname = 'web'\nkind = 'stow'\nurl = 'http://a/studies'\n"
+        f"authorization_file = '{tmp_path / 'token'}'\n"
+    )
+    with pytest.raises(ConfigError, match=says) as refused:
+        NodeSettings.from_toml(tmp_path / "node.toml")
+    assert "gehe" not in str(refused.value) and "Bearer one" not in str(refused.value)
