@@ -20,8 +20,11 @@ from deeppneumonia.datasets import (
     read_manifest,
     split_by_patient,
 )
+from deeppneumonia.errors import PreprocessingError, StudyError
 from deeppneumonia.preprocessing import PreprocessConfig, preprocess
-from deeppneumonia.readers import read_volume
+from deeppneumonia.readers import NotAxialError, UnsafeInputError, read_volume
+from deeppneumonia.readers.gate import cannot_open
+from deeppneumonia.readers.messages import ChangedStudyError
 
 SMALL = PreprocessConfig(picture_px=64)
 
@@ -92,6 +95,35 @@ def test_refusals_stay_in_the_index_with_their_reason(manifest: Manifest, tmp_pa
     assert len(built.kept) == 6
     covid = built.coverage()["covid"]
     assert (covid.patients, covid.answered_patients, covid.kept, covid.refused) == (4, 3, 3, 1)
+
+
+@pytest.mark.parametrize("limits", ["file_bytes=9", "picture_pixels=99"])
+def test_who_was_refused_by_a_limit_is_tried_again_when_it_is_raised(
+    limits: str, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPPNEUMONIA_LIMITS", limits)
+    refused = build_cache(manifest, SMALL, tmp_path / "cache", workers=1)
+    assert {entry.status for entry in refused.index} == {SliceStatus.REFUSED}
+    assert all(entry.reason for entry in refused.index)
+    monkeypatch.delenv("DEEPPNEUMONIA_LIMITS")
+    assert len(build_cache(manifest, SMALL, tmp_path / "cache", workers=1).kept) == 6
+
+
+@pytest.mark.parametrize(
+    ("refusal", "may_pass"),
+    [
+        (ChangedStudyError(), True),
+        (cannot_open(OSError(5, "Input/output error")), True),
+        (UnsafeInputError("no memory left"), True),
+        (NotAxialError(angle_deg=40.0), False),
+        (PreprocessingError("no lungs"), False),
+    ],
+    ids=["changed meanwhile", "cannot be opened", "a limit", "not axial", "no lungs"],
+)
+def test_what_a_study_is_does_not_pass_and_what_befell_it_may(
+    refusal: StudyError | PreprocessingError, may_pass: bool
+) -> None:
+    assert cache._may_pass(refusal) is may_pass
 
 
 def test_the_index_lies_beside_the_pictures_as_csv(manifest: Manifest, tmp_path: Path) -> None:
@@ -174,7 +206,7 @@ def test_another_split_or_label_reuses_the_pictures(manifest: Manifest, tmp_path
         lambda done, _: told.append(done),
         workers=1,
     )
-    assert told == []
+    assert told == [8]  # the damaged picture alone: what stopped its decoder may have passed
     assert {entry.split for entry in again.index} == {"train", "validation", "test"}
     assert sum(len(again.entries_of(part)) for part in ("train", "validation", "test")) == 6
 

@@ -31,6 +31,14 @@ def test_pictures_are_found_again_with_their_outcomes(tmp_path: Path) -> None:
     assert np.load(tmp_path / "pictures.npy", mmap_mode="r").shape == (3, 8, 8)
 
 
+def test_what_may_pass_is_known_for_one_opening_only(tmp_path: Path) -> None:
+    with PictureStore(tmp_path, 8, CONTENT) as store:
+        store.append("a", Outcome([], [], "no memory", may_pass=True), grey(0, count=0))
+        assert store.known["a"].outcome.refused == "no memory"
+    with PictureStore(tmp_path, 8, CONTENT) as store:
+        assert not store.known
+
+
 @pytest.mark.parametrize(
     ("file", "bytes_lost", "left"),
     [("journal.jsonl", 1, ["a", "b"]), ("pictures.npy", 1, ["a", "b"]), ("pictures.npy", 65, [])],

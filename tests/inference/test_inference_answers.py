@@ -1,5 +1,7 @@
 """Averaging, calibrating, choosing key slices and judging, with values worked out by hand."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,18 @@ def test_a_blocking_flag_forbids_any_answer_however_clear() -> None:
     flags = [QualityFlag("note", "A remark."), QualityFlag("gap", "Slices are missing.", True)]
     answer = judge({"covid": 1.0, "healthy": 0.0}, flags, Thresholds())
     assert answer.status is Status.REFUSED and answer.reasons == ("Slices are missing.",)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_what_is_no_number_is_no_probability(place: int) -> None:
+    values = [0.5, 0.5, 0.0]
+    values[place] = math.nan
+    with pytest.raises(ValueError, match="add up to 1, not nan"):
+        seen(0, *values)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 0.6])
+def test_what_is_no_number_is_no_diagnosis(confidence: float) -> None:
+    nothing = {"covid": math.nan, "healthy": math.nan}
+    answer = judge(nothing, [], Thresholds(confidence=confidence))
+    assert answer.status is Status.INDETERMINATE and answer.reasons

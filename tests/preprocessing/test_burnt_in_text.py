@@ -34,7 +34,7 @@ def written(array: NDArray[np.int16], index: int, value: int, scale: float) -> N
 def test_a_name_in_the_corner_is_seen(index: int, value: int, scale: float) -> None:
     flags = flags_of(written(chest(), index, value, scale), Unit.HU)
     assert [flag.code for flag in flags] == ["burnt_in_text"]
-    assert f"on slice {index + 1}:" in flags[0].message
+    assert f"on slice {index}:" in flags[0].message
     assert not flags[0].blocks and not flags[0].leaves_open
 
 

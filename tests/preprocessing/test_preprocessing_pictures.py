@@ -95,6 +95,15 @@ def test_a_scan_is_divided_into_fifteen_equal_parts(total: int, chosen: list[int
     assert list(equal_slices(total, 15)) == chosen
 
 
+@pytest.mark.parametrize("total", [16, 45, 60, 300, 301, 310])
+def test_turned_over_a_scan_gives_the_same_slices_or_the_next_ones(total: int) -> None:
+    chosen = equal_slices(total, 15)
+    turned = [total - 1 - index for index in reversed(chosen)]
+    moved = [(2 * k + 1) * total % 30 == 0 for k in range(15)]  # (k + 1/2) * total / 15 is whole
+    assert [index - other for index, other in zip(chosen, turned, strict=True)] == moved
+    assert not any(moved) or total % 2 == 0
+
+
 def test_a_picture_keeps_the_shape_and_can_be_mapped_back(chest) -> None:
     drawn = chest()
     picture, frame = make_picture(drawn.grey, drawn.lungs, BLACK)

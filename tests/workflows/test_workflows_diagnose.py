@@ -108,6 +108,46 @@ def test_a_study_with_a_gap_is_refused_in_its_own_study(
     assert "slices are missing" in said
 
 
+@pytest.fixture
+def gap_in_the_shorter(dicom_study: Path, tmp_path: Path) -> Path:
+    """A whole series, and a shorter one of the same study with a gap, `1.2.3`."""
+    folder = tmp_path / "two"
+    for name, uid in (("whole", None), ("gap", "1.2.3")):
+        shutil.copytree(dicom_study, folder / name)
+        heights = {}
+        for file in (folder / name).iterdir() if uid else ():
+            header = pydicom.dcmread(file)
+            header.SeriesInstanceUID = uid
+            header.SOPInstanceUID = f"{uid}.{header.InstanceNumber}"
+            header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
+            header.save_as(file)
+            heights[float(header.SliceLocation)] = file
+        if heights:
+            heights[sorted(heights)[5]].unlink()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("series", "reason", "about"),
+    [("1.2.3", "slices are missing", "gap"), ("9.9.9", "none with the Series", None)],
+)
+def test_a_refusal_is_about_the_series_that_was_named(
+    series: str, reason: str, about: str | None, diagnoser: Diagnoser, gap_in_the_shorter: Path
+) -> None:
+    reading = diagnoser.read(gap_in_the_shorter, series=series)
+    assert reason in reading.diagnosis.reasons[0]
+    assert {file.parent.name for file in reading.about} == ({about} if about else set())
+
+
+def test_what_broke_a_limit_is_not_read_a_second_time(
+    diagnoser: Diagnoser, dicom_study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPPNEUMONIA_LIMITS", "picture_pixels=99")  # headers can still be read
+    reading = diagnoser.read(dicom_study)
+    assert "more than a chest CT can have" in reading.diagnosis.reasons[0]
+    assert reading.about == ()
+
+
 def test_the_command_line_gives_the_numbers_of_python(
     diagnoser: Diagnoser, checkpoint: Path, dicom_study: Path
 ) -> None:

@@ -18,6 +18,7 @@ from deeppneumonia.preprocessing import PreprocessConfig
 from deeppneumonia.workflows.diagnose import Diagnoser
 from deeppneumonia.workflows.report import write_reading
 
+CLASSES = ClassSet(("covid", "bacterial", "healthy"))
 OTHERS = ("influenza", "no influenza")
 
 
@@ -102,6 +103,26 @@ def test_a_damaged_checkpoint_is_one_line_and_no_answer(
     )
     assert code == 3 and len(lines) == 1 and "damaged.safetensors" in lines[0]
     assert not (tmp_path / "out" / "result.json").exists()
+
+
+@pytest.mark.parametrize("command", ["diagnose", "evaluate"])
+def test_a_network_that_came_to_nothing_is_one_line_and_no_answer(
+    command: str, cohort: Path, dicom_study: Path, tmp_path: Path
+) -> None:
+    network = create_model("resnet18", 3)
+    for weights in network.parameters():
+        torch.nn.init.constant_(weights, torch.nan)
+    metadata = CheckpointMetadata(
+        model="resnet18", classes=CLASSES, preprocessing=PreprocessConfig(picture_px=64)
+    )
+    save_checkpoint(tmp_path / "diverged.safetensors", network, metadata)
+    about = [str(dicom_study)] if command == "diagnose" else ["-m", str(cohort / "manifest.csv")]
+    code, lines = run(
+        command, *about, "--quiet", "-c", str(tmp_path / "diverged.safetensors"),
+        "--out", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert code == 3 and len(lines) == 1 and "diverged or its file is damaged" in lines[0]
+    assert not [*(tmp_path / "out").glob("*.json")]
 
 
 def test_a_disk_that_fills_up_leaves_the_earlier_answer(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deeppneumonia.checkpoint import read_metadata
-from deeppneumonia.datasets import build_cache, read_manifest
+from deeppneumonia.datasets import build_cache, read_manifest, write_manifest
 from deeppneumonia.errors import ConfigError, ManifestError, TrainingError, WeightsError
 from deeppneumonia.workflows.evaluate import evaluate_manifests
 from deeppneumonia.workflows.prepare import read_divided, split_manifest
@@ -216,6 +216,17 @@ def test_other_fractions_divide_as_a_recipe_with_them_does(
     recipe = read_divided(data, tmp_path, ("covid", "healthy"))
     written = read_manifest(tmp_path / "split.csv")
     assert [row.split for row in written.rows] == [row.split for row in recipe.rows]
+
+
+def test_one_blank_split_does_not_deal_the_others_anew(
+    twenty_patients: Path, tmp_path: Path
+) -> None:
+    split_manifest(twenty_patients, tmp_path / "split.csv", seed=0)
+    divided = read_manifest(tmp_path / "split.csv")
+    rows = (replace(row, split=row.split * (row.patient_id != "p2")) for row in divided.rows)
+    write_manifest(divided.with_rows(rows), tmp_path / "split.csv")
+    with pytest.raises(ManifestError, match=r"Line 6 of the manifest split\.csv has no split"):
+        read_divided(DataConfig(manifests=("split.csv",)), tmp_path, ("covid", "healthy"))
 
 
 def test_fractions_that_are_no_shares_are_refused(twenty_patients: Path, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 The pictures depend on the content of the files, the preprocessing config and the source of the
 readers and the preprocessing: other labels or another split reuse them, anything else makes them
-anew. Studies that are refused stay in the index with their reason.
+anew. Studies that are refused stay in the index with their reason; those whose refusal may come of
+the machine or the moment are tried again by the next call.
 """
 
 import csv
@@ -24,6 +25,8 @@ from deeppneumonia.datasets.picture_store import Outcome, PictureStore, Stored
 from deeppneumonia.errors import PreprocessingError, StudyError
 from deeppneumonia.files import replacing
 from deeppneumonia.preprocessing import PreprocessConfig
+from deeppneumonia.readers.limits import UnsafeInputError
+from deeppneumonia.readers.messages import ChangedStudyError
 
 CACHE_VERSION = 1
 """Counts up whenever the files of a cache change their meaning."""
@@ -119,7 +122,8 @@ def build_cache(
 
     May be killed and called again: what was finished is kept. A cache made with other source code
     or another config is never used: each config has a folder of its own below `folder`, and other
-    source code begins it anew.
+    source code begins it anew. What was refused for want of memory, time, room or a wider limit, or
+    is damaged, is tried again.
 
     Args:
         manifest: rows that are single slices (a picture, a DICOM file) or studies.
@@ -170,7 +174,7 @@ def _preprocessed(
             volume = replace(readers.read_volume(path), lung_masked=lung_masked)
             found = preprocessing.examine(volume, config)
     except (StudyError, PreprocessingError) as refusal:
-        return Outcome((), (), str(refusal)), nothing
+        return Outcome((), (), str(refusal), _may_pass(refusal)), nothing
     dropped = tuple((each.slice_index, each.reason) for each in found.dropped)
     blocking = [flag.message for flag in (*volume.flags, *found.flags) if flag.blocks]
     if blocking or not found.kept:
@@ -179,6 +183,15 @@ def _preprocessed(
         return Outcome((), dropped, reason or "no slice is left"), nothing
     kept = tuple(each.slice_index for each in found.kept)
     return Outcome(kept, dropped), np.stack([each.picture for each in found.kept])
+
+
+def _may_pass(refusal: StudyError | PreprocessingError) -> bool:
+    """Whether the same files may be taken by another machine, at another time or within wider
+    limits. A refusal without a name of its own counts as one of these: it may stand for a full
+    disk, or for a decoder that hides what stopped it. Named ones tell facts about the study.
+    """
+    hides_its_cause = type(refusal) is StudyError
+    return hides_its_cause or isinstance(refusal, UnsafeInputError | ChangedStudyError)
 
 
 def _entries_of(row: ManifestRow, stored: Stored) -> Iterator[SliceEntry]:

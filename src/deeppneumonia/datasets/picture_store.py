@@ -35,6 +35,10 @@ class Outcome:
     refused: str = ""
     """Why nothing of it can be used; blank when something can."""
 
+    may_pass: bool = False
+    """Whether that may come of the machine or the moment: then it is not written down, and the
+    next opening knows nothing of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -83,10 +87,15 @@ class PictureStore:
         """Store the pictures (kept, side, side) of one outcome under its key."""
         if pictures.shape != (len(outcome.kept), self.side_px, self.side_px):
             raise ValueError(f"{len(outcome.kept)} pictures were announced, not {pictures.shape}")
+        if outcome.may_pass:
+            self.known[key] = Stored(outcome, self._count)
+            return
         self._pictures.seek(self._end)
         self._pictures.write(pictures.tobytes())
         self._pictures.flush()
-        self._journal.write(json.dumps({"key": key, **asdict(outcome)}).encode() + b"\n")
+        record = {"key": key, **asdict(outcome)}
+        del record["may_pass"]  # what is written down does not
+        self._journal.write(json.dumps(record).encode() + b"\n")
         self._journal.flush()
         self.known[key] = Stored(outcome, self._count)
         self._count += len(pictures)

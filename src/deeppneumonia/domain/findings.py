@@ -201,5 +201,6 @@ class PatientDiagnosis:
 def check_probabilities(probabilities: Mapping[str, float]) -> None:
     """ValueError unless all values are 0 to 1 and add up to 1 (1e-4: float32 softmax)."""
     total = sum(probabilities.values())
-    if abs(total - 1) > 1e-4 or min(probabilities.values(), default=0.0) < 0:
+    # Asked so that NaN, which compares as false with everything, does not pass.
+    if not (abs(total - 1) <= 1e-4 and all(value >= 0 for value in probabilities.values())):
         raise ValueError(f"probabilities must be positive and add up to 1, not {total:.4f}")

@@ -1,7 +1,7 @@
 """From lung slices to a patient's diagnosis: run the network, average, and judge the answer."""
 
 from deeppneumonia.inference.aggregation import calibrate, key_slices, mean_probabilities
-from deeppneumonia.inference.engines import Engine, EngineOutput, TorchEngine
+from deeppneumonia.inference.engines import Engine, EngineOutput, TorchEngine, check_numbers
 from deeppneumonia.inference.outliers import Distance, FeatureStatistics, fit_statistics
 from deeppneumonia.inference.predictor import Predictor
 from deeppneumonia.inference.trust import Judgement, distance_flags, judge, statistics_of
@@ -15,6 +15,7 @@ __all__ = [
     "Predictor",
     "TorchEngine",
     "calibrate",
+    "check_numbers",
     "distance_flags",
     "fit_statistics",
     "judge",

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from deeppneumonia.checkpoint import Checkpoint
-from deeppneumonia.errors import ConfigError, DeepPneumoniaError
+from deeppneumonia.errors import CheckpointError, ConfigError, DeepPneumoniaError
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +139,17 @@ class TorchEngine:
             features=np.zeros((0, 0), np.float32),
             boxes=np.zeros((0, 0, 4), np.float32),
             detail_probabilities=np.zeros((0, 0, self.classes), np.float32),
+        )
+
+
+def check_numbers(output: EngineOutput) -> None:
+    """CheckpointError unless every probability is a number: NaN would pass for "no answer"."""
+    broken = int((~np.isfinite(output.probabilities).all(axis=1)).sum())
+    if broken:
+        raise CheckpointError(
+            f"The network of this checkpoint answers {broken} of {len(output.probabilities)} "
+            "slices with no number (NaN), where probabilities are expected: its training diverged "
+            "or its file is damaged; install it again, or train it with a smaller rate."
         )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from deeppneumonia.checkpoint import CheckpointMetadata
 from deeppneumonia.domain import Box, Detail, Diagnosis, LungSlice, SlicePrediction
-from deeppneumonia.inference.engines import Engine, EngineOutput
+from deeppneumonia.inference.engines import Engine, EngineOutput, check_numbers
 
 
 class Predictor:
@@ -23,9 +23,13 @@ class Predictor:
 
         Args:
             lung_slices: of one study, one or more.
+
+        Raises:
+            CheckpointError: if the network answers with no numbers.
         """
         pictures = np.stack([one.picture for one in lung_slices])
         output = self.engine.run(pictures, keep_maps=True)
+        check_numbers(output)
         predictions = tuple(
             self._prediction(lung_slice, output, position)
             for position, lung_slice in enumerate(lung_slices)

@@ -39,7 +39,7 @@ def judge(
         return Judgement(Status.REFUSED, blocking)
     doubts = [flag.message for flag in flags if flag.leaves_open]
     leading = max(probabilities, key=lambda label: probabilities[label])
-    if probabilities[leading] < thresholds.confidence:
+    if not probabilities[leading] >= thresholds.confidence:  # NaN is no answer
         doubts.append(
             f"The leading answer, {title_of(leading)}, has a probability of "
             f"{probabilities[leading]:.0%}; below {thresholds.confidence:.0%} this model was "

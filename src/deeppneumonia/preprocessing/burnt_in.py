@@ -34,7 +34,7 @@ def text_flags(unit: Unit, examination: Examination) -> tuple[QualityFlag, ...]:
     for index, pixels in examination.whole.items():
         if has_text(pixels, unit):
             message = (
-                f"What looks like text stands beside the body on slice {index + 1}: it may name "
+                f"What looks like text stands beside the body on slice {index}: it may name "
                 "the patient."
             )
             return (QualityFlag("burnt_in_text", message),)

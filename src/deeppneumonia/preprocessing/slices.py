@@ -5,8 +5,11 @@ def equal_slices(total: int, count: int) -> tuple[int, ...]:
     """The scan divided equally into `count` parts: the slice in the middle of each, from the feet.
 
     Slice number k is floor((k + 1/2) * total / count), so the ends of the scan, where there is
-    no lung, are left out by half a part, and turning the scan over changes nothing but order
-    (where the division leaves no remainder). All slices when there are no more than `count`.
+    no lung, are left out by half a part. All slices when there are no more than `count`.
+
+    In a scan that is turned over these are the same slices, but for those where
+    (k + 1/2) * total / count is itself a whole number: there it is the next one. An odd total has
+    none of them, and 300 slices in 15 parts have nothing else.
 
     Raises:
         ValueError: if total or count is less than 1.

@@ -33,7 +33,7 @@ from deeppneumonia.preprocessing import Examination, InputReport, check_input, e
 from deeppneumonia.readers import prepare_to_read, read_volume
 from deeppneumonia.workflows.engines import open_engine
 from deeppneumonia.workflows.key_slices import show_key_slices
-from deeppneumonia.workflows.refusal import longest_ct_series
+from deeppneumonia.workflows.refusal import refused_files
 from deeppneumonia.workflows.releases import open_checkpoint
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Diagnoser:
                 volume = read_volume(Path(path), series)
         except InputRefusedError as error:
             refusal = self._refusal((str(error),), (), {}, clock)
-            return Reading(refusal, about=longest_ct_series(Path(path)))
+            return Reading(refusal, about=refused_files(Path(path), error, series))
         return self._read_volume(volume, clock)
 
     def _read_volume(self, volume: Volume, clock: _Clock) -> Reading:
@@ -152,8 +152,6 @@ class Diagnoser:
         quality["trust"] = _trust(checks, distance)
         probabilities = calibrate(mean_probabilities(slices), self.metadata.temperature)
         judgement = judge(probabilities, flags, self.metadata.thresholds)
-        if judgement.status is Status.REFUSED:
-            return Reading(self._refusal(judgement.reasons, flags, quality, clock), (), volume)
         leading = max(probabilities, key=lambda label: probabilities[label])
         keys = key_slices(slices, leading)
         with clock.part("explanation"):
@@ -217,7 +215,7 @@ def _trust(checks: InputReport, distance: Distance | None) -> dict[str, object]:
 
 def _quality(volume: Volume, found: Examination) -> dict[str, object]:
     """The facts about a study that go into its record; nothing in them names a person."""
-    quality: dict[str, object] = {**found.facts, "unit": str(volume.unit)}
+    quality = dict(found.facts)
     del quality["slices_dropped"]  # `dropped` below says the same in a form with names
     if volume.study is not None:
         quality["format"] = str(volume.study.kind)

@@ -71,7 +71,8 @@ def read_divided(data: DataConfig, folder: Path, classes: tuple[str, ...]) -> Ma
     manifest joins. A manifest whose rows all have a `split` keeps it.
 
     Raises:
-        ManifestError: if a manifest cannot be trusted or holds none of the classes.
+        ManifestError: if a manifest cannot be trusted, holds none of the classes, or has a `split`
+            in some of these classes' rows only.
     """
     manifests = [read_manifest(folder / name) for name in data.manifests]
     wanted = [
@@ -84,12 +85,25 @@ def read_divided(data: DataConfig, folder: Path, classes: tuple[str, ...]) -> Ma
             f"The manifests hold no {' and no '.join(sorted(missing))}, which the recipe wants to "
             f"tell apart: name other classes or another manifest."
         )
-    return join_manifests([_divided(manifest, data) for manifest in wanted if manifest.rows])
+    return join_manifests(
+        [
+            _divided(manifest, name, data)
+            for name, manifest in zip(data.manifests, wanted, strict=True)
+            if manifest.rows
+        ]
+    )
 
 
-def _divided(manifest: Manifest, data: DataConfig) -> Manifest:
-    if all(row.split for row in manifest.rows):
+def _divided(manifest: Manifest, name: str, data: DataConfig) -> Manifest:
+    blank = [row for row in manifest.rows if not row.split]
+    if not blank:
         return manifest
+    if len(blank) < len(manifest.rows):  # dealt anew, test patients would be trained on
+        raise ManifestError(
+            f"Line {blank[0].line} of the manifest {name} has no split and other lines have one, "
+            "where either all lines or none must: fill it in, or empty the whole column to have "
+            "the patients divided anew."
+        )
     return _dealt(manifest, data.fractions, data.split_seed)
 
 

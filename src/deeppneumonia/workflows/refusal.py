@@ -4,21 +4,35 @@ from pathlib import Path
 
 from deeppneumonia.domain import SourceKind
 from deeppneumonia.errors import InputRefusedError
-from deeppneumonia.readers import read_study
+from deeppneumonia.readers import UnsafeInputError, read_study
 
 
-def longest_ct_series(path: Path) -> tuple[Path, ...]:
-    """The files of a DICOM study's longest CT series; none when its headers cannot be read."""
+def refused_files(
+    path: Path, refusal: InputRefusedError, series: str | None = None
+) -> tuple[Path, ...]:
+    """The files of the CT series that was refused, so that the refusal can refer to them.
+
+    Args:
+        path: of the study.
+        refusal: why it was refused.
+        series: Series Instance UID that was asked for; the longest CT series when None.
+
+    Returns:
+        None where there is no such series, where headers cannot be read, or where reading broke a
+        limit: a second reading would take as long, and end the same way.
+    """
+    if isinstance(refusal, UnsafeInputError):
+        return ()
     try:
         study = read_study(path)
     except InputRefusedError:
         return ()
     if study.kind is not SourceKind.DICOM:
         return ()
-    series = max(
-        (one for one in study.series if one.modality == "CT"),
+    found = max(
+        (one for one in study.series if one.modality == "CT" and series in (None, one.uid)),
         key=lambda one: len(one.files),
         default=None,
     )
     # The files of an archive are gone by now.
-    return () if series is None else tuple(file for file in series.files if file.is_file())
+    return () if found is None else tuple(file for file in found.files if file.is_file())

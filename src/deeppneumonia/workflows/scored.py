@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from deeppneumonia.checkpoint import Checkpoint
 from deeppneumonia.datasets import Manifest, SliceCache, SliceEntry
 from deeppneumonia.errors import ManifestError
-from deeppneumonia.inference import TorchEngine
+from deeppneumonia.inference import TorchEngine, check_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,15 @@ def labelled(manifest: Manifest, checkpoint: Checkpoint) -> Manifest:
 
 
 def score_cache(cache: SliceCache, checkpoint: Checkpoint, *, device: str = "auto") -> Scored:
-    """Ask a checkpoint about every kept slice of a cache; the others get NaN."""
+    """Ask a checkpoint about every kept slice of a cache; the others get NaN.
+
+    Raises:
+        CheckpointError: if the network answers with no numbers.
+    """
     classes = checkpoint.metadata.classes
     kept, rows = kept_rows(cache)
     output = TorchEngine(checkpoint, device=device).run(cache.pictures[rows])
+    check_numbers(output)
     probabilities = np.full((len(cache.index), len(classes)), np.nan)
     probabilities[kept] = output.probabilities
     features = np.full((len(cache.index), output.features.shape[1]), np.nan, np.float32)
