@@ -30,12 +30,13 @@ def answers_of(folder: Path) -> tuple[Answers, dict[str, str]]:
     return found, {row["patient_id"]: row["label"] for row in rows}
 
 
-def told(value: Interval, sign: str = "") -> str:
-    return f"{value['value']:{sign}.2f} ({value['low']:{sign}.2f} to {value['high']:{sign}.2f})"
+def told(value: Interval, form: str = ".2f") -> str:
+    ends = "" if value["low"] is None else f" ({value['low']:{form}} to {value['high']:{form}})"
+    return f"{value['value']:{form}}{ends}"
 
 
 def gain(value: Interval) -> str:
-    return f"{value['value']:+.3f} ({value['low']:+.3f} to {value['high']:+.3f})"
+    return told(value, "+.3f")
 
 
 def part(

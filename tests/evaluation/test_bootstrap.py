@@ -99,3 +99,15 @@ def test_two_thousand_draws_of_seven_hundred_patients_hold_the_known_auc() -> No
     assert auc["low"] < 0.760 < auc["high"]
     # Hanley and McNeil 1982: standard error 0.018 here, hence an interval 0.070 wide
     assert auc["high"] - auc["low"] == pytest.approx(0.070, abs=0.01)
+
+
+def test_a_class_of_one_patient_leaves_no_interval() -> None:
+    # three slices of the one covid patient: more rows are no more patients
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    answers = two_classes(np.array([0.9, 0.4, 0.6, 0.2, 0.7, 0.3]))
+    scores = score_with_intervals(labels, answers, ["a", "a", "a", "b", "c", "d"], NAMES)
+    auc, recall = scores.metrics["auc"], scores.per_class["bacterial"]["recall"]
+    assert auc == {"value": pytest.approx(7 / 9), "low": None, "high": None}
+    assert recall == {"value": pytest.approx(2 / 3), "low": None, "high": None}
+    gain = auc_difference(labels[2:], answers[2:], np.full((4, 2), 0.5))
+    assert gain == {"value": pytest.approx(2 / 3 - 0.5), "low": None, "high": None}

@@ -65,6 +65,15 @@ def test_every_figure_is_a_light_picture(classes: int, tmp_path: Path) -> None:
         assert (picture < 128).any(), "something is drawn"
 
 
+def test_a_curve_without_a_band_is_drawn_where_a_class_has_one_patient(tmp_path: Path) -> None:
+    three = Answers(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]), "abc")
+    curve = roc_with_band(three, 0, repeats=10)
+    assert curve is not None and np.isnan(curve.band).all()
+    assert curve.auc == {"value": 1, "low": None, "high": None}
+    save_roc(three, NAMES[:2], tmp_path / "roc.png", repeats=10)
+    assert (tmp_path / "roc.png").exists()
+
+
 def test_figures_of_a_set_without_answers_are_empty_and_not_an_error(tmp_path: Path) -> None:
     refused = Answers(np.array([0, 1]), np.full((2, 2), np.nan), "ab")
     save_roc(refused, NAMES[:2], tmp_path / "roc.png")

@@ -104,6 +104,26 @@ def test_the_baseline_stands_beside_the_network_with_what_the_network_gains() ->
     assert block["patient_auc_gain"]["value"] == pytest.approx(network - 0.5)
 
 
+def test_nothing_is_gained_over_a_baseline_without_an_answer() -> None:
+    labels, probabilities = np.arange(3), np.eye(3) * 0.7 + 0.1
+    silent = Baseline(probabilities=np.full((3, 3), np.nan), how="no answer: too few patients")
+    report = evaluation_report(
+        labels, probabilities, list("abc"), NAMES, baselines={"six_statistics": silent}, repeats=20
+    )
+    gain = report["baselines"]["six_statistics"]["patient_auc_gain"]
+    assert gain == {"value": None, "low": None, "high": None}
+    assert report["patient"]["auc"] == {"value": 1, "low": None, "high": None}
+    expected = "no intervals: one answered patient of covid, bacterial, healthy"
+    assert report["interval"]["remark"] == expected
+
+
+def test_a_class_whose_patients_were_refused_but_for_one_has_no_interval() -> None:
+    report = evaluation_report(*six_patients(), NAMES, repeats=20)
+    assert report["interval"]["remark"] == "no intervals: one answered patient of bacterial"
+    assert report["patient"]["auc"]["low"] is None
+    assert report["patient_refusals_as_half"]["auc"]["low"] is not None
+
+
 def test_a_test_set_without_any_answer_is_still_reported() -> None:
     labels, probabilities, groups = six_patients()
     report = evaluation_report(

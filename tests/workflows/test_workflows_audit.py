@@ -115,6 +115,24 @@ def test_a_manifest_that_is_too_small_says_which_part_is_not_done(
     assert "What could not be done" in (tmp_path / "out" / "audit.html").read_text()
 
 
+def test_a_manifest_of_which_nothing_could_be_measured_is_not_called_clean(tmp_path: Path) -> None:
+    found = audit_manifest(
+        written(tmp_path, "0.png,a,covid,,\n1.png,b,healthy,,\n"), tmp_path / "out"
+    )
+    assert found["clean"] is None
+    assert len(found["not_done"]) == len(found["guesses"])
+    page = (tmp_path / "out" / "audit.html").read_text()
+    assert '<span class="status unmeasured">not measured</span>' in page
+    assert "Nothing was found that should not be" not in page
+
+
+def test_a_leak_is_found_even_where_nothing_could_be_measured(tmp_path: Path) -> None:
+    lines = "0.png,a,covid,train,\n1.png,a,covid,test,\n"
+    found = audit_manifest(written(tmp_path, lines), tmp_path / "out")
+    assert found["clean"] is False
+    assert '<span class="status found">found</span>' in (tmp_path / "out/audit.html").read_text()
+
+
 def test_unreadable_rows_are_counted_and_the_others_audited(tmp_path: Path) -> None:
     manifest = written(tmp_path, "0.png,a,covid,,\n1.png,b,healthy,,\nbroken.png,c,covid,,\n"
                        if (tmp_path / "broken.png").write_bytes(b"no picture") else "")  # fmt: skip

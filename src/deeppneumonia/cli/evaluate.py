@@ -75,6 +75,8 @@ def evaluate(
             quiet=quiet,
         )
     _print_table(metrics)
+    if metrics["interval"]["remark"]:
+        remark(metrics["interval"]["remark"], quiet=quiet)
     remark(f"tables and figures in {out}", quiet=quiet)
     if trust:
         remark(f"what the network relies on: {out / 'trust.html'}", quiet=quiet)

@@ -14,7 +14,9 @@ Manifest = Annotated[
 
 def split(
     manifest: Manifest,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The CSV to write, beside the first.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The CSV to write, beside the first or above it.")
+    ],
     seed: Annotated[int, typer.Option(help="Another seed, another division.")] = 0,
     fractions: Annotated[
         tuple[float, float, float], typer.Option(help="Shares of train, validation and test.")

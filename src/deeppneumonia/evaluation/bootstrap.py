@@ -5,6 +5,9 @@ A patient is the unit of chance, so patients are resampled with replacement, ins
 patient. The interval is the percentile one, 95 % (Efron and Tibshirani 1993, chapter 13). It knows
 only the errors that happened: a metric that is perfect here gets the interval [1, 1]. For ECE the
 draws lie above the value, as every small sample does: read its interval as an upper limit.
+
+Where a class has one patient, every draw holds that patient: nothing is known of how others of its
+kind would differ, and there is no interval.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,9 +111,10 @@ def with_intervals(
         seed: of the draws.
     """
     value, value_per_class = score(np.ones((1, len(labels))))
-    draws = [
-        score(weights) for weights in patient_draws(labels, groups, repeats=repeats, seed=seed)
-    ]
+    undrawn = np.full((1, len(class_names)), np.nan)
+    draws = [(dict.fromkeys(METRICS, undrawn[:, 0]), dict.fromkeys(PER_CLASS, undrawn))]
+    if not lone_classes(labels, groups):
+        draws = [score(each) for each in patient_draws(labels, groups, repeats=repeats, seed=seed)]
     drawn = {name: np.concatenate([one[name] for one, _ in draws]) for name in METRICS}
     of_classes = {name: np.concatenate([one[name] for _, one in draws]) for name in PER_CLASS}
     return IntervalScores(
@@ -154,6 +158,8 @@ def over_draws(
 ) -> tuple[float, Floats]:
     """What `measure` gives for P patients, each counted once, and for each draw of them (R,).
 
+    The draws are NaN where a class has one patient.
+
     Args:
         labels: (P,) class index of each patient.
         measure: from weights (D, P) to (D,).
@@ -161,9 +167,18 @@ def over_draws(
         seed: of the draws.
     """
     patients = [f"{row:09d}" for row in range(len(labels))]
+    value = float(measure(np.ones((1, len(labels))))[0])
+    if lone_classes(labels, patients):
+        return value, np.full(repeats, np.nan)
     draws = patient_draws(labels, patients, repeats=repeats, seed=seed)
-    drawn = np.concatenate([measure(weights) for weights in draws])
-    return float(measure(np.ones((1, len(labels))))[0]), drawn
+    return value, np.concatenate([measure(weights) for weights in draws])
+
+
+def lone_classes(labels: NDArray[np.int64], groups: Sequence[str]) -> list[int]:
+    """The classes that have one patient: as long as there are any, there are no intervals."""
+    _, patient_labels, _ = label_of_patients(labels, groups)
+    classes, counts = np.unique(patient_labels, return_counts=True)
+    return [int(label) for label in classes[counts == 1]]
 
 
 def patient_draws(
@@ -183,14 +198,20 @@ def patient_draws(
 
 
 def interval(value: float, drawn: Floats) -> Interval:
-    """The value with the percentiles of its draws (R,)."""
-    low, high = (np.nan, np.nan) if np.isnan(drawn).any() else np.percentile(drawn, PERCENTILES)
+    """The value with the percentiles of its draws (R,), if there are any and all are defined."""
+    undrawn = not len(drawn) or np.isnan(drawn).any()
+    low, high = (np.nan, np.nan) if undrawn else np.percentile(drawn, PERCENTILES)
     return Interval(value=defined(value), low=defined(low), high=defined(high))
+
+
+def undefined() -> Interval:
+    """What stands for a metric that cannot be measured at all."""
+    return Interval(value=None, low=None, high=None)
 
 
 def _nothing_answered(class_names: Sequence[str]) -> IntervalScores:
     """The scores of a set in which every row is a refusal."""
-    nothing = Interval(value=None, low=None, high=None)
+    nothing = undefined()
     return IntervalScores(
         metrics=dict.fromkeys(METRICS, nothing),
         per_class={word: dict.fromkeys(PER_CLASS, nothing) for word in class_names},

@@ -11,6 +11,7 @@ from deeppneumonia.evaluation.bootstrap import (
     REPEATS,
     Interval,
     interval,
+    lone_classes,
     patient_draws,
 )
 from deeppneumonia.evaluation.metrics import Floats, rank_auc, weight_per_score
@@ -30,7 +31,8 @@ class RocCurve:
     """(G,)."""
 
     band: tuple[Floats, Floats]
-    """Lower and upper 95 % limit of the true positive rate at each false positive rate of GRID."""
+    """Lower and upper 95 % limit of the true positive rate at each false positive rate of GRID;
+    NaN where a class has one patient."""
 
     auc: Interval
 
@@ -53,6 +55,9 @@ def roc_with_band(
         curves += [on_grid(false_rate, true_rate) for false_rate, true_rate in pairs]
         aucs.append(rank_auc(positive, scores, weights))
     low, high = np.percentile(curves, PERCENTILES, axis=0)
+    if lone_classes(labels, groups):
+        low = high = np.full_like(GRID, np.nan)
+        aucs = [np.array([np.nan])]
     return RocCurve(
         false_positive_rate=false_rates[0],
         true_positive_rate=true_rates[0],

@@ -107,8 +107,10 @@ def _draw_curve(axes: Any, curve: RocCurve, name: str, index: int) -> None:
     """One curve with its band, named with its AUC."""
     colour, line = COLOURS[index % len(COLOURS)], LINES[index % len(LINES)]
     auc = curve.auc
-    label = f"{name}: AUC {auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f})"
-    axes.fill_between(GRID, *curve.band, color=colour, alpha=0.15, linewidth=0)
+    label = f"{name}: AUC {auc['value']:.2f}"
+    if auc["low"] is not None:
+        label += f" ({auc['low']:.2f} to {auc['high']:.2f})"
+        axes.fill_between(GRID, *curve.band, color=colour, alpha=0.15, linewidth=0)
     corners = (curve.false_positive_rate, curve.true_positive_rate)
     axes.plot(*corners, color=colour, linestyle=line, linewidth=2, label=label)
 

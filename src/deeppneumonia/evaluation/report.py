@@ -1,7 +1,8 @@
 """Everything that is said about one evaluation, as the object that is written to metrics.json.
 
 A metric is {"value", "low", "high"}, None where it is not defined. The keys:
-    classes, absent_classes, renormalised, positive_class, interval, temperature
+    classes, absent_classes, renormalised, positive_class, interval, temperature; in `interval`
+        the `remark` says why intervals are missing, None where none is
     slice, patient: every metric over the answered, with `per_class` for three classes or more
     slice_refusals_as_half, patient_refusals_as_half: the same with each refusal counted as 1/C
         for every class, 0.5 when there are two
@@ -9,7 +10,8 @@ A metric is {"value", "low", "high"}, None where it is not defined. The keys:
     counts: {"slice", "patient"}, rows of each class, the refused ones included
     coverage: {"slice", "patient"}: {"answered", "total", "fraction", "per_class"}
     baselines: for each name `how`, the four blocks of metrics, `coverage`, and
-        `patient_auc_gain`, the network's AUC minus the baseline's, refusals as half
+        `patient_auc_gain`, the network's AUC minus the baseline's, refusals as half; None where
+        the baseline has an answer for nobody
 
 Where the test set lacks a class, probabilities are renormalised over those it holds, and
 `renormalised` says so; with a single class they are left alone and most metrics are None.
@@ -26,7 +28,9 @@ from deeppneumonia.evaluation.bootstrap import (
     REPEATS,
     Interval,
     auc_difference,
+    lone_classes,
     score_with_intervals,
+    undefined,
 )
 from deeppneumonia.evaluation.metrics import score
 from deeppneumonia.evaluation.patients import is_answered, refusals_as_uniform
@@ -71,7 +75,12 @@ def evaluation_report(
         "absent_classes": absent,
         "renormalised": len(tested.classes) < len(class_names),
         "positive_class": tested.classes[0] if len(tested.classes) == 2 else None,
-        "interval": {"kind": "percentile bootstrap over patients", "level": 0.95, **draws},
+        "interval": {
+            "kind": "percentile bootstrap over patients",
+            "level": 0.95,
+            **draws,
+            "remark": _why_no_interval(tested),
+        },
         "temperature": temperature,
         **_blocks(tested, draws),
         "confusion": {
@@ -89,6 +98,15 @@ def evaluation_report(
             for name, baseline in (baselines or {}).items()
         },
     }
+
+
+def _why_no_interval(tested: AnswerSet) -> str | None:
+    """Names the classes of which a single patient was answered; None where there are none."""
+    patients = tested.patients
+    answered = is_answered(patients.probabilities)
+    groups = [group for group, kept in zip(patients.groups, answered, strict=True) if kept]
+    lone = [tested.classes[index] for index in lone_classes(patients.labels[answered], groups)]
+    return f"no intervals: one answered patient of {', '.join(lone)}" if lone else None
 
 
 def _blocks(tested: AnswerSet, draws: Mapping[str, int]) -> dict[str, Any]:
@@ -128,13 +146,20 @@ def _baseline_block(
         "how": baseline.how,
         **_blocks(theirs, draws),
         "coverage": _coverages(theirs),
-        "patient_auc_gain": auc_difference(
-            tested.patients.labels,
-            refusals_as_uniform(tested.patients.probabilities),
-            refusals_as_uniform(theirs.patients.probabilities),
-            **draws,
-        ),
+        "patient_auc_gain": _gain(tested.patients, theirs.patients, draws),
     }
+
+
+def _gain(tested: Answers, theirs: Answers, draws: Mapping[str, int]) -> Interval:
+    """AUC over a baseline, refusals as half; undefined over one that has an answer for nobody."""
+    if not is_answered(theirs.probabilities).any():
+        return undefined()
+    return auc_difference(
+        tested.labels,
+        refusals_as_uniform(tested.probabilities),
+        refusals_as_uniform(theirs.probabilities),
+        **draws,
+    )
 
 
 def _confusion(answers: Answers, classes: Sequence[str]) -> list[list[float]]:

@@ -15,6 +15,8 @@ from deeppneumonia.reports.pages import PAGES, page_style
 LEAST_AUC, WIDTH = 0.2, 320.0
 """Left end and length, in units, of the scale on which AUCs are drawn."""
 
+BADGES = {"clean": "clean", "found": "found", "unmeasured": "not measured"}
+
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
@@ -86,7 +88,7 @@ class AuditPage:
     """All that the page says, from top to bottom."""
 
     status: str
-    """`clean` or `found`."""
+    """`clean`, `found` or `unmeasured`."""
 
     headline: str
     findings: tuple[str, ...]
@@ -113,7 +115,11 @@ class AuditPage:
 def render_audit(page: AuditPage) -> str:
     """The whole page as one HTML file."""
     return PAGES.get_template("audit.html.j2").render(
-        page=page, scale=auc_scale(), width=WIDTH, style=page_style("report.css", "audit.css")
+        page=page,
+        badge=BADGES[page.status],
+        scale=auc_scale(),
+        width=WIDTH,
+        style=page_style("report.css", "audit.css"),
     )
 
 

@@ -28,7 +28,13 @@ from deeppneumonia.evaluation.guessing import Guess, guess_labels
 from deeppneumonia.evaluation.shortcuts import STATISTICS
 from deeppneumonia.files import write_whole
 from deeppneumonia.reports.audit import render_audit
-from deeppneumonia.workflows.audit_findings import Question, Seen, headline_of, sentences_of
+from deeppneumonia.workflows.audit_findings import (
+    Question,
+    Seen,
+    headline_of,
+    is_clean,
+    sentences_of,
+)
 from deeppneumonia.workflows.audit_page import audit_page
 
 Words = Mapping[str, str]
@@ -130,11 +136,10 @@ def audit_manifest(
 def summarise(found: Audit) -> dict[str, Any]:
     """The audit as plain JSON types; lines of the manifest stand for patients."""
     manifest, leaks = found.manifest, found.leaks
-    measured = [(question, guess) for question, guess in found.guesses if guess.measured]
     return {
         "headline": headline_of(leaks, found.guesses),
         "findings": sentences_of(leaks, found.guesses),
-        "clean": leaks.is_clean and not any(_is_finding(q, g) for q, g in measured),
+        "clean": is_clean(leaks, found.guesses),
         "manifest_sha256": manifest.sha256,
         "version": version("deeppneumonia"),
         "patients": _patients_by(manifest, lambda row: row.label),
@@ -155,10 +160,6 @@ def summarise(found: Audit) -> dict[str, Any]:
             if not guess.measured
         ],
     }  # fmt: skip
-
-
-def _is_finding(question: Question, guess: Guess) -> bool:
-    return guess.gives_away and question.seen is not Seen.BODY
 
 
 def _plain(question: Question, guess: Guess) -> dict[str, Any]:

@@ -35,6 +35,16 @@ class Question:
 Answers = Sequence[tuple[Question, Guess]]
 
 
+def is_clean(leaks: LeakReport, guesses: Answers) -> bool | None:
+    """Whether nothing was found that should not be; None where the label could not be guessed.
+
+    False outweighs None: a leak is one, whatever could not be measured beside it.
+    """
+    if not leaks.is_clean or _found(guesses, Seen.MAKING) or _found(guesses, Seen.COLUMN):
+        return False
+    return True if any(g.measured for q, g in guesses if q.seen is Seen.MAKING) else None
+
+
 def headline_of(leaks: LeakReport, guesses: Answers) -> str:
     """The one line to read."""
     away = [question.title for question, guess in _found(guesses, Seen.MAKING)]
@@ -50,7 +60,7 @@ def headline_of(leaks: LeakReport, guesses: Answers) -> str:
         parts.append("patients or pictures stand on both sides")
     if parts:
         return f"{capitalised('; '.join(parts))}."
-    if not any(guess.measured for question, guess in guesses if question.seen is Seen.MAKING):
+    if is_clean(leaks, guesses) is None:
         return "No leak was found; whether the label can be guessed could not be measured."
     return "No leak was found, and nothing that gives the label away."
 
@@ -61,7 +71,13 @@ def sentences_of(leaks: LeakReport, guesses: Answers) -> list[str]:
     sentences += [_gives_away(*one) for one in _found(guesses, Seen.MAKING)]
     sentences += [_goes_with(*one) for one in _found(guesses, Seen.COLUMN)]
     sentences += [_to_beat(*one) for one in _found(guesses, Seen.BODY)]
-    return sentences or [
+    if sentences:
+        return sentences
+    if is_clean(leaks, guesses) is None:
+        return [
+            "No leak was found. Whether the label is given away is open: see what was not done."
+        ]
+    return [
         "Nothing was found that should not be. That shows no more than what was looked at below."
     ]
 

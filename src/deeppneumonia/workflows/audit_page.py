@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MOST_PAIRS = 12
 PICTURES_PER_BAND = 4
 
+STATUS = {True: "clean", False: "found", None: "unmeasured"}
+
 Previews = Mapping[int, NDArray[np.uint8]]
 
 TABLES = (
@@ -45,7 +47,7 @@ def audit_page(found: "Audit", summary: Mapping[str, Any], previews: Previews) -
     """Everything that `summary` says in numbers, with a small picture of each line."""
     alike = _alike(found, previews)
     return AuditPage(
-        status="clean" if summary["clean"] else "found",
+        status=STATUS[summary["clean"]],
         headline=summary["headline"],
         findings=tuple(summary["findings"]),
         labels=tuple(summary["patients"]),

@@ -62,11 +62,9 @@ def _value(measured: Any) -> float | None:
 
 
 def _low(measured: Any) -> float:
-    """Lower end of the interval; the value where there is no interval; 0 where nothing is known."""
-    if not isinstance(measured, Mapping):
-        return 0.0
-    low = measured["low"]
-    return float(measured["value"] if low is None else low)
+    """Lower end of the interval; 0 where there is none, as nothing is shown then."""
+    low = measured["low"] if isinstance(measured, Mapping) else None
+    return 0.0 if low is None else float(low)
 
 
 def _words(measured: Any) -> str:
@@ -81,7 +79,7 @@ def _on_pictures(pictures: Mapping[str, Any]) -> list[Sentence]:
         return [(f"Pictures could not be disturbed: {pictures['as_it_is']}.", True)]
     if _low(pictures["as_it_is"]) <= 0.5:
         told = f"AUC {_words(pictures['as_it_is'])} with whole pictures"
-        return [(f"It does no better than chance here ({told}): what follows says little.", True)]
+        return [(f"It is not shown to beat chance here ({told}): what follows says little.", True)]
     found: list[Sentence] = []
     for name, (title, _) in VIEWS.items():
         measured = pictures["without"].get(name)
@@ -102,6 +100,8 @@ def _on_view(name: str, title: str, measured: Any, usual: float) -> Sentence:
         if value > usual - DROP:
             return f"It reads texture and not anatomy. {told}", True
         return f"It needs the lungs in one piece. {told}", False
+    if measured["low"] is None:
+        return f"Whether it needs lung tissue is not shown: a class has one patient. {told}", True
     if _low(measured) > GIVEN_AWAY:
         return f"It can tell the label without seeing lung tissue. {told}", True
     return f"Without lung tissue it does not know better than chance. {told}", False

@@ -1,0 +1,49 @@
+"""What trust.html says in words, from the numbers alone."""
+
+from typing import Any
+
+from deeppneumonia.workflows.trust_findings import trust_page
+
+WHOLE = {"value": 0.9, "low": 0.8, "high": 1.0}
+OF_ONE_PATIENT = {"value": 1.0, "low": None, "high": None}
+COUNTS = ("answered", "refused", "open_check", "open_distance", "open_weak_lead", "patients")
+ANSWERS: dict[str, Any] = {
+    **dict.fromkeys(COUNTS, 10),
+    "answered_share_by_checks_and_distance": 1.0,
+    "distance_limit": 5.0,
+    "error_of_answered": 0.2,
+    "error_of_all": 0.2,
+    "risk_coverage": {},
+}
+
+
+def sentences(as_it_is: dict[str, Any], blacked_out: dict[str, Any]) -> tuple[str, ...]:
+    """The grave ones, where only these two figures were measured."""
+    page = trust_page(
+        {
+            "pictures": {
+                "as_it_is": as_it_is,
+                "without": {"outside_only": blacked_out},
+                "curves": {},
+                "patients": 10,
+            },
+            "features": {
+                "label": "-", "label_permuted": "-", "site": "-", "leave_one_site_out": {}
+            },
+            "sites": {},
+            "abstention": ANSWERS,
+            "checkpoint": {"model": "drenet", "sha256": "0"},
+            "manifest_sha256": "0",
+        }
+    )  # fmt: skip
+    return page.grave
+
+
+def test_one_patient_of_a_class_shows_nothing_better_than_chance() -> None:
+    (sentence,) = sentences(OF_ONE_PATIENT, OF_ONE_PATIENT)
+    assert sentence.startswith("It is not shown to beat chance here (AUC 1.00 with whole")
+
+
+def test_a_control_of_one_patient_does_not_reassure() -> None:
+    (sentence,) = sentences(WHOLE, OF_ONE_PATIENT)
+    assert sentence.startswith("Whether it needs lung tissue is not shown")
