@@ -2,7 +2,6 @@
 
 import atexit
 import json
-import logging
 import os
 import select
 import signal
@@ -14,15 +13,9 @@ from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 
 from deeppneumonia.errors import DeepPneumoniaError, StudyError
-from deeppneumonia.readers.limits import (
-    VARIABLE,
-    UnsafeInputError,
-    current_limits,
-    way_to_raise,
-)
+from deeppneumonia.readers.endings import why_ended
+from deeppneumonia.readers.limits import VARIABLE, UnsafeInputError, current_limits
 from deeppneumonia.readers.messages import Said, pack, unpack
-
-logger = logging.getLogger(__name__)
 
 HEAD_BYTES = 65536
 START_S = 120.0
@@ -194,10 +187,10 @@ class ChildProcess:
             ) from error
         except OSError as error:
             self.close()
-            raise _ended(None, cpu_s) from error
+            raise why_ended(None, cpu_s) from error
         if descriptor is None:
             self.close()
-            raise _ended(head.get("ended"), cpu_s)
+            raise why_ended(head.get("ended"), cpu_s)
         return head, _content(descriptor, head)
 
     def retire(self) -> bool:
@@ -249,37 +242,3 @@ def _content(descriptor: int, head: Said) -> bytearray:
         content = bytearray(size)
         del content[file.readinto(content) :]
         return content
-
-
-def _ended(exit_code: object, cpu_s: float) -> StudyError:
-    """Why a child is gone, by how it ended."""
-    logger.warning("a reading process ended with %s", exit_code)
-    if exit_code == -signal.SIGXCPU:
-        return UnsafeInputError(
-            f"Reading the study took more than {cpu_s:.0f} s of processor time, many times what "
-            "a study of its size takes: the file is damaged or made to do harm; "
-            + way_to_raise("seconds", "20")
-        )
-    if exit_code == -signal.SIGKILL:
-        return UnsafeInputError(
-            "The process that read the study was stopped by the system, most likely because the "
-            "machine has no memory left: close other programs and read the study again."
-        )
-    if exit_code == -signal.SIGABRT:
-        return UnsafeInputError(
-            "A decoder gave up, as it does when a file asks for more memory than is allowed or is "
-            "damaged beyond what it can handle: export the study again; "
-            + way_to_raise("memory_bytes", "2e9")
-        )
-    return UnsafeInputError(
-        "The process that read the study crashed (by "
-        f"{_signal_name(exit_code)}), and nothing else was harmed: a file is damaged or made to "
-        "do harm; export the study again."
-    )
-
-
-def _signal_name(exit_code: object) -> str:
-    try:
-        return signal.Signals(-int(str(exit_code))).name
-    except ValueError:
-        return f"exit code {exit_code}"
