@@ -66,7 +66,7 @@ def test_a_series_that_does_not_exist_is_refused(lab, tmp_path):
 
 def acquisition(folder, number, first, count, hu=0):
     """Slices of the ramp CT from place `first` on, as an acquisition; `hu` sets it apart."""
-    origin = np.array(ORIGIN) + [0, 0, first * SLICE_MM]
+    origin = np.add(ORIGIN, (0, 0, first * SLICE_MM))
     slices = with_tags(chest(count, origin=origin), AcquisitionNumber=number)
     save(with_tags(slices, RescaleIntercept=-1024 + hu), folder, f"{number}-")
 

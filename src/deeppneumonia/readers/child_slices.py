@@ -1,7 +1,8 @@
 """The pixels of a volume that a child process reads, and a new one where that has ended."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from deeppneumonia.readers.children import Children
 from deeppneumonia.readers.limits import UnsafeInputError
 from deeppneumonia.readers.messages import PIXEL_TYPES, ChangedStudyError, Said, error_heard
-from deeppneumonia.readers.orders import Order, ask_one, open_in
-from deeppneumonia.readers.process import ChildProcess
+from deeppneumonia.readers.orders import Order, open_in
+from deeppneumonia.readers.process import Answer, ChildProcess
 
 children = Children()
 """Of this program."""
@@ -29,24 +30,27 @@ class ChildSlices:
 
     def read(self, index: int) -> NDArray[Any]:
         """Slice `index`; StudyError when it is damaged, too costly, or has changed since."""
-        child = children.of(self) or self._opened_again()
-        try:
-            head, body = ask_one(child, {"do": "slice", "index": index}, self.order.cpu_s)
-        except ConnectionAbortedError:  # retired by another thread since
-            return self.read(index)
-        return self._pixels(index, head, body)
+        return next(self.read_ahead([index]))
 
     def read_ahead(self, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
-        """Slices in turn, as `read` gives them; the child decodes the next one meanwhile."""
-        child = children.of(self) or self._opened_again()
-        requests: list[Said] = [
-            {"do": "slice", "index": index, "cpu_s": self.order.cpu_s} for index in indices
-        ]
-        with closing(child.ask_each(requests, self.order.cpu_s)) as answers:
-            for index, (head, body) in zip(indices, answers, strict=True):
-                if "error" in head:
-                    raise error_heard(head)
-                yield self._pixels(index, head, body)
+        """Slices in turn, as `read` gives them; the child decodes the next one meanwhile.
+
+        Other slices may be read between two of them. Where the child has been retired or ended
+        by then, a new one goes on.
+        """
+        left = deque(indices)
+        while left:
+            child = children.of(self) or self._opened_again()
+            with suppress(ConnectionAbortedError), closing(self._asked(child, left)) as answers:
+                for head, body in answers:
+                    if "error" in head:
+                        raise error_heard(head)
+                    yield self._pixels(left.popleft(), head, body)
+
+    def _asked(self, child: ChildProcess, indices: Iterable[int]) -> Generator[Answer, None, None]:
+        cpu_s = self.order.cpu_s
+        requests = [{"do": "slice", "index": index, "cpu_s": cpu_s} for index in indices]
+        return child.ask_each(requests, cpu_s)
 
     def _pixels(self, index: int, head: Said, body: bytearray) -> NDArray[Any]:
         """What came back, if it is a slice of this study."""

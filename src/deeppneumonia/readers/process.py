@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
+from itertools import islice
 
 from deeppneumonia.errors import DeepPneumoniaError, StudyError
 from deeppneumonia.readers.endings import why_ended
@@ -95,8 +97,15 @@ def start_template(*, anew: bool = False) -> _Template:
         return _template
 
 
+Answer = tuple[Said, bytearray]
+"""A head and a body."""
+
+_Place = list[Answer | StudyError]
+"""Where the answer to one request is put when it comes, or why there is none."""
+
+
 class ChildProcess:
-    """One child, to be asked by one thread at a time.
+    """One child, which answers in the order in which it was asked.
 
     Args:
         shared: several volumes are read by it, one after the other.
@@ -110,6 +119,8 @@ class ChildProcess:
         self.shared = shared
         self.reads = 0
         self._lock = threading.Lock()
+        self._asking: set[object] = set()
+        self._owed: deque[_Place] = deque()
         self.network = ""
         self._open = False
         self._handle: int | None = None
@@ -140,41 +151,78 @@ class ChildProcess:
         """Not ended, and not inherited over a fork of the program."""
         return self._open and self.owner == os.getpid()
 
-    def ask(self, request: Said, cpu_s: float) -> tuple[Said, bytearray]:
+    @property
+    def is_idle(self) -> bool:
+        """Nobody is asking it, and it owes no answer."""
+        return not (self._asking or self._owed)
+
+    def ask(self, request: Said, cpu_s: float) -> Answer:
         """What the child says: a head, and a body.
 
         Raises:
             StudyError: the child broke a limit or crashed, and is gone.
-            ConnectionAbortedError: it had been retired before it could be asked.
+            ConnectionAbortedError: it had ended or been retired before it could be asked.
         """
         with closing(self.ask_each([request], cpu_s)) as answers:
             return next(answers)
 
-    def ask_each(
-        self, requests: Sequence[Said], cpu_s: float
-    ) -> Generator[tuple[Said, bytearray], None, None]:
+    def ask_each(self, requests: Sequence[Said], cpu_s: float) -> Generator[Answer, None, None]:
         """Answers in turn, as `ask` gives them; the next request is always with the child already.
 
-        Nobody else can ask the child before the generator is exhausted or closed.
+        Others may ask between two answers, the same thread too: each gets its own. The child is
+        not retired before the generator is exhausted or closed.
         """
-        with self._lock:
-            if not self._open:
-                raise ConnectionAbortedError
-            sent = heard = 0
-            try:
-                for number in range(len(requests)):
-                    for request in requests[sent : number + 2]:
-                        with suppress(BrokenPipeError):  # it has ended; how, is still to be heard
-                            self._connection.send(pack(request))
-                        sent += 1
-                    heard += 1
-                    yield self._answer(cpu_s)
-            finally:
-                with suppress(StudyError):  # nobody waits for it any more
-                    for _ in range(heard, sent if self._open else heard):
-                        self._answer(cpu_s)
+        me = object()
+        self._asking.add(me)
+        rest, ahead = iter(requests), deque[_Place]()
+        try:
+            for _ in requests:
+                yield self._next(rest, ahead, cpu_s)
+        finally:
+            # What it still owes is heard, and dropped, before its next answer: nothing may wait
+            # here, where the garbage collector can come from within any other call.
+            self._asking.discard(me)
 
-    def _answer(self, cpu_s: float) -> tuple[Said, bytearray]:
+    def _next(self, rest: Iterator[Said], ahead: deque[_Place], cpu_s: float) -> Answer:
+        """The answer to the first of those sent ahead, after the one behind it has been sent."""
+        if not self.is_usable:  # before the lock, which nobody opens after a fork
+            raise ConnectionAbortedError
+        with self._lock:
+            try:
+                for request in islice(rest, 2 - len(ahead)):
+                    ahead.append(self._send(request))
+                return self._hear(ahead.popleft(), cpu_s)
+            except (StudyError, ConnectionAbortedError):
+                raise
+            except BaseException:  # Ctrl-C: this answer would be taken for the next one's
+                self.close()
+                raise
+
+    def _send(self, request: Said) -> _Place:
+        if not self._open:
+            raise ConnectionAbortedError
+        place: _Place = []
+        self._owed.append(place)
+        with suppress(BrokenPipeError):  # it has ended; how, is still to be heard
+            self._connection.send(pack(request))
+        return place
+
+    def _hear(self, place: _Place, cpu_s: float) -> Answer:
+        """Listen until the answer for this place has come; those before it go to their places."""
+        while not place:
+            if not self._open:  # it ended over what another had asked
+                raise ConnectionAbortedError
+            try:
+                self._owed[0].append(self._answer(cpu_s))
+            except StudyError as error:
+                self._owed[0].append(error)
+            self._owed.popleft()
+        (found,) = place
+        if isinstance(found, StudyError):
+            raise found
+        return found
+
+    def _answer(self, cpu_s: float) -> Answer:
         """The next answer; StudyError, and the end of the child, where there is none."""
         wall_s = current_limits().wall_s(cpu_s)
         try:
@@ -195,7 +243,7 @@ class ChildProcess:
 
     def retire(self) -> bool:
         """End the child unless it is being asked just now; returns whether it is gone."""
-        if not self._lock.acquire(blocking=False):
+        if self._asking or not self._lock.acquire(blocking=False):
             return False
         try:
             self.close()
