@@ -64,6 +64,18 @@ class ChildSlices:
         return np.frombuffer(body, kind).reshape(rows, columns)
 
     def _opened_again(self) -> ChildProcess:
+        """A new child that has read the same study, unpacked in the same place if it is packed."""
+        lease = self.order.lease
+        if lease is None:
+            return self._opened()
+        with lease.lock:
+            child = children.of(self)  # another thread may have been here
+            if child is None:
+                lease.empty()
+                child = self._opened()
+            return child
+
+    def _opened(self) -> ChildProcess:
         child = ChildProcess()
         try:
             if open_in(child, self.order, "volume")[1] != self.digest:

@@ -1,5 +1,6 @@
 """What a child process is asked to read: how much that may cost, and where it may unpack."""
 
+import json
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -23,7 +24,8 @@ class Order:
     a sagittal series needs them all."""
 
     lease: Lease | None
-    """The folder in which a child may unpack; None for what is not packed."""
+    """The folder in which children unpack, one after the other in the same place; None for what is
+    not packed."""
 
     @property
     def roots(self) -> tuple[Path, ...]:
@@ -51,7 +53,10 @@ def order_for(path: Path, series: str | None) -> Order:
 
 
 def open_in(child: ChildProcess, order: Order, what: str, **more: object) -> tuple[Said, str]:
-    """The child's account of a study, a volume or the tags of a file, and its hash."""
+    """The child's account of a study, a volume or the tags of a file, and its hash.
+
+    The hash is the same for the same files, wherever they were unpacked.
+    """
     request = {
         "do": what,
         "path": order.path,
@@ -61,7 +66,19 @@ def open_in(child: ChildProcess, order: Order, what: str, **more: object) -> tup
         **more,
     }
     body = ask_one(child, request, order.cpu_s)[1]
-    return unpack(body), sha256(body).hexdigest()
+    return unpack(body), sha256(_placeless(body, order)).hexdigest()
+
+
+def _placeless(body: bytearray, order: Order) -> bytes | bytearray:
+    """An account without the folder that was unpacked into, and with the stamp of what was packed.
+
+    Of an archive that has another content since, the same account could come.
+    """
+    if order.lease is None:
+        return body
+    folder = json.dumps(str(order.lease.folder))[1:-1]  # as it stands inside a text of JSON
+    stamps = sorted(stamps_of(order.path).values())
+    return body.replace(folder.encode(), b"") + repr(stamps).encode()
 
 
 def ask_one(child: ChildProcess, request: Said, cpu_s: float) -> tuple[Said, bytearray]:

@@ -256,12 +256,14 @@ class ChildProcess:
         if not self._open:
             return
         self._open = False
-        self._connection.close()
+        # Before hanging up, at which it would begin to delete what it has unpacked: a new child may
+        # soon unpack in the same place.
         if self._handle is not None:
             if self.owner == os.getpid():
                 with suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self._handle, signal.SIGKILL)
             os.close(self._handle)
+        self._connection.close()
 
     def _receive(self, timeout_s: float) -> tuple[Said, int | None]:
         """A head, and a descriptor if one came with it; TimeoutError when nothing comes."""
