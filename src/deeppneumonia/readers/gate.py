@@ -113,10 +113,12 @@ def admit(path: Path, limits: Limits | None = None, *, unpacked: Path | None = N
     limits = limits or current_limits()
     stamps, links = _survey(path, limits)
     if path.is_file() and is_zip(path):
-        lease = Lease() if unpacked is None else None
-        folder = unpacked if lease is None else lease.folder
-        unpack(path, folder, limits)
-        found, _ = _survey(folder, limits)
+        lease = None
+        if unpacked is None:
+            lease = Lease()
+            unpacked = lease.folder
+        unpack(path, unpacked, limits)
+        found, _ = _survey(unpacked, limits)
         return Admitted(files=tuple(sorted(found)), lease=lease)
     return Admitted(files=tuple(sorted(stamps)), links=links)
 
