@@ -1,5 +1,6 @@
 """Lesion masks on the network's pictures: in place, unknown beside the lung, moved with it."""
 
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -76,9 +77,24 @@ def test_a_mask_of_another_size_is_refused_with_its_line(
     (short / one.name).write_bytes(one.read_bytes())
     wrong = manifest.with_rows([replace(row, lesion_mask="short")])
     with pytest.raises(
-        ManifestError, match=rf"line {row.line} cannot be used: it is \(1, 256, 256"
+        ManifestError, match=rf"line {row.line} cannot be laid over its study: it is \(1, 256, 256"
     ):
         lesion_maps(wrong, cache, SMALL, ["phantom"], workers=1)
+
+
+def test_a_study_in_a_zip_has_the_lesions_of_the_study_in_it(
+    manifest: Manifest, cache: SliceCache, maps: LesionMaps
+) -> None:
+    row = next(row for row in manifest.rows if row.label == "covid")
+    with zipfile.ZipFile(manifest.folder / "covid.zip", "w") as archive:
+        archive.write(manifest.file(row), manifest.file(row).name)
+    zipped = manifest.with_rows([replace(row, path="covid.zip")])
+    drawn = {
+        at: one
+        for at, one in lesion_maps(zipped, cache, SMALL, ["phantom"], workers=1).items()
+        if at[0] == row.line
+    }
+    assert drawn and all(np.array_equal(one, maps[at]) for at, one in drawn.items())
 
 
 def test_marks_move_with_their_picture() -> None:

@@ -1,8 +1,10 @@
 """The series that is read is chosen by a rule, and the reason is given."""
 
+import numpy as np
 import pytest
+from ramp_ct import ORIGIN, SLICE_MM, chest, save, with_tags
 
-from deeppneumonia.readers import NoStudyError, read_volume
+from deeppneumonia.readers import MixedSeriesError, NoStudyError, read_volume
 
 
 def series(lab, uid, count=12, **values):
@@ -60,3 +62,49 @@ def test_other_modalities_beside_the_ct_are_listed_and_not_read(lab, tmp_path, s
 def test_a_series_that_does_not_exist_is_refused(lab, tmp_path):
     with pytest.raises(NoStudyError, match="has 1 series, and none with"):
         read_volume(lab.save(lab.chest(), tmp_path), series="1.2.3")
+
+
+def acquisition(folder, number, first, count, hu=0):
+    """Slices of the ramp CT from place `first` on, as an acquisition; `hu` sets it apart."""
+    origin = np.add(ORIGIN, (0, 0, first * SLICE_MM))
+    slices = with_tags(chest(count, origin=origin), AcquisitionNumber=number)
+    save(with_tags(slices, RescaleIntercept=-1024 + hu), folder, f"{number}-")
+
+
+def test_a_fragment_costs_no_other_part_of_the_scan(tmp_path, shows_the_ramp):
+    acquisition(tmp_path, 1, 0, 12)
+    acquisition(tmp_path, 2, 12, 6)
+    shows_the_ramp(read_volume(tmp_path), 18)
+    acquisition(tmp_path, 3, 5, 3, hu=40)  # monitoring of contrast inside the first
+    acquisition(tmp_path, 4, 10, 4, hu=40)  # and where they adjoin
+    volume = read_volume(tmp_path)
+    shows_the_ramp(volume, 18)
+    (flag,) = volume.flags
+    assert flag.code == "mixed_acquisitions"
+    assert "2 that adjoin each other (18 slices) were used and 7 images left out" in flag.message
+
+
+@pytest.mark.parametrize("first", [-1, 8], ids=["below", "above"])
+def test_a_fragment_may_reach_one_slice_beyond(tmp_path, shows_the_ramp, first):
+    acquisition(tmp_path, 1, 0, 12)
+    acquisition(tmp_path, 2, first, 5, hu=40)
+    volume = read_volume(tmp_path)
+    shows_the_ramp(volume)
+    assert "the one that is whole (12 slices) was used" in volume.flags[0].message
+
+
+@pytest.mark.parametrize(("first", "count"), [(10, 6), (-3, 5), (10, 12)])
+def test_no_part_of_the_chest_is_left_out_as_a_fragment(tmp_path, first, count):
+    acquisition(tmp_path, 1, 0, 12)
+    acquisition(tmp_path, 2, first, count, hu=40)
+    reach_mm = SLICE_MM * max(-first, first + count - 12)
+    with pytest.raises(MixedSeriesError, match=rf"{count} slices reaches {reach_mm:.0f} mm beyond"):
+        read_volume(tmp_path)
+
+
+def test_thick_slices_of_the_whole_chest_do_not_lose_to_thin_ones_of_a_part(tmp_path):
+    acquisition(tmp_path, 1, 0, 12)
+    thick = with_tags(chest(5, step=(0, 0, 4 * SLICE_MM)), AcquisitionNumber=2)
+    save(thick, tmp_path, "thick-")
+    with pytest.raises(MixedSeriesError, match="reaches 15 mm beyond one of 12"):
+        read_volume(tmp_path)

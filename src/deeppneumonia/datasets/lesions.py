@@ -63,7 +63,9 @@ def lesion_maps(
     made = over_processes(_drawn, tasks, workers or os.cpu_count() or 1)
     for row, drawn in zip(rows, made, strict=True):
         if isinstance(drawn, str):
-            raise ManifestError(f"The lesion mask of line {row.line} cannot be used: {drawn}")
+            raise ManifestError(
+                f"The lesion mask of line {row.line} cannot be laid over its study: {drawn}"
+            )
         found |= {(row.line, index): one for index, one in drawn.items()}
     return found
 

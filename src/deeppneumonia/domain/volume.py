@@ -120,7 +120,10 @@ class Volume:
         return self.pixels.read(index)
 
     def slices(self, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
-        """These slices in turn; a source that can decodes the next one while one is looked at."""
+        """These slices in turn; a source that can decodes the next one while one is looked at.
+
+        Other slices of the volume may be read meanwhile, by this thread or another one.
+        """
         read_ahead = getattr(self.pixels, "read_ahead", None)
         return read_ahead(indices) if read_ahead else map(self.slice, indices)
 

@@ -63,11 +63,12 @@ class Reader:
             stem, key = Path(str(request["stem"])), bytes.fromhex(request["key"])
             return {}, pack({"written": write_deidentified(path, stem, key)})
         before = stamps_of(path)
+        unpacked = Path(str(request["folder"])) if request["folder"] else None
         if request["do"] == "study":
-            said = study_said(study.read_study(path))
+            said = study_said(study.read_study(path, unpacked=unpacked))
         else:
             self._volume = None  # frees the last one first
-            self._volume = study.read_volume(path, request["series"])
+            self._volume = study.read_volume(path, request["series"], unpacked=unpacked)
             said = volume_said(self._volume)
         if stamps_of(path) != before:
             raise ChangedStudyError

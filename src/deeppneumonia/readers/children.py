@@ -48,6 +48,9 @@ class Children:
 
     def _shared(self) -> ChildProcess:
         shared = self._here.child
+        if shared is not None and shared.is_usable and not shared.is_idle:
+            self._left_to_its_volume(shared)
+            shared = None
         if shared is None or not shared.is_usable or shared.reads >= READS_A_CHILD:
             if shared is not None:
                 shared.close()
@@ -57,6 +60,13 @@ class Children:
                 del self._held[key]
         shared.reads += 1
         return shared
+
+    def _left_to_its_volume(self, shared: ChildProcess) -> None:
+        """A child that is in the middle of a volume's slices may not be given another volume."""
+        with self._lock:
+            shared.shared = False
+            if shared not in self._held.values():
+                shared.close()
 
     def keep(self, pixels: object, child: ChildProcess) -> None:
         """Hold a child for a volume until the volume is gone."""

@@ -5,7 +5,8 @@ from itertools import count
 from pathlib import Path
 
 from deeppneumonia.errors import StudyError
-from deeppneumonia.readers.isolation import by_one_child, open_in, order_for
+from deeppneumonia.readers.isolation import by_one_child
+from deeppneumonia.readers.orders import open_in, order_for
 from deeppneumonia.readers.process import ChildProcess
 
 

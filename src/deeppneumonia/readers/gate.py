@@ -5,8 +5,10 @@ before any pixel is decoded. All that reads content stands behind a second door:
 it in a child process that is bounded in memory and time and has no network.
 """
 
+import os
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,11 +35,52 @@ def cannot_open(error: OSError) -> StudyError:
 
 
 class Lease:
-    """A folder of unpacked files that is deleted when nobody holds the lease any more."""
+    """A folder of unpacked files that is deleted when nobody holds the lease any more.
+
+    It is made when it is asked for. Who inherits a lease over a fork, or is sent a copy, gets a
+    folder of its own: what one process empties or deletes is never what another one reads.
+    """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="deeppneumonia-"))
-        weakref.finalize(self, shutil.rmtree, self.folder, True)
+        self._owner: int | None = None
+
+    def __reduce__(self) -> tuple[type["Lease"], tuple[()]]:
+        return Lease, ()
+
+    @property
+    def folder(self) -> Path:
+        """Where this process may unpack."""
+        self._settle()
+        return self._folder
+
+    @property
+    def lock(self) -> threading.Lock:
+        """For the one thread that empties the folder and has it filled again."""
+        self._settle()
+        return self._lock
+
+    def _settle(self) -> None:
+        with _settling:
+            if self._owner != os.getpid():
+                self._folder = Path(tempfile.mkdtemp(prefix="deeppneumonia-"))
+                self._owner, self._lock = os.getpid(), threading.Lock()
+                weakref.finalize(self, _remove, self._folder, self._owner)
+
+    def empty(self) -> None:
+        """Delete what was unpacked, to unpack it again in the same place."""
+        try:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise cannot_open(error) from error
+
+
+_settling = threading.Lock()
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if owner == os.getpid():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +89,20 @@ class Admitted:
 
     files: tuple[Path, ...]
     lease: Lease | None = None
-    """Keeps unpacked files alive; None for files that lie where the user put them."""
+    """Keeps unpacked files alive; None for files that lie where the caller put them."""
 
     links: int = 0
     """Symbolic links that were not followed."""
 
 
-def admit(path: Path, limits: Limits | None = None) -> Admitted:
+def admit(path: Path, limits: Limits | None = None, *, unpacked: Path | None = None) -> Admitted:
     """Let in a file, a folder or a zip archive, or refuse it; reads no content but a zip's index.
+
+    Args:
+        path: of the file, folder or archive.
+        limits: those of the environment when None.
+        unpacked: an empty folder of the caller's for what an archive holds; None for one that
+            goes with the lease.
 
     Raises:
         NoStudyError: there is nothing there.
@@ -64,10 +113,13 @@ def admit(path: Path, limits: Limits | None = None) -> Admitted:
     limits = limits or current_limits()
     stamps, links = _survey(path, limits)
     if path.is_file() and is_zip(path):
-        lease = Lease()
-        unpack(path, lease.folder, limits)
-        unpacked, _ = _survey(lease.folder, limits)
-        return Admitted(files=tuple(sorted(unpacked)), lease=lease)
+        lease = None
+        if unpacked is None:
+            lease = Lease()
+            unpacked = lease.folder
+        unpack(path, unpacked, limits)
+        found, _ = _survey(unpacked, limits)
+        return Admitted(files=tuple(sorted(found)), lease=lease)
     return Admitted(files=tuple(sorted(stamps)), links=links)
 
 

@@ -2,7 +2,6 @@
 
 import atexit
 import json
-import logging
 import os
 import select
 import signal
@@ -10,19 +9,15 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
+from itertools import islice
 
 from deeppneumonia.errors import DeepPneumoniaError, StudyError
-from deeppneumonia.readers.limits import (
-    VARIABLE,
-    UnsafeInputError,
-    current_limits,
-    way_to_raise,
-)
+from deeppneumonia.readers.endings import why_ended
+from deeppneumonia.readers.limits import VARIABLE, UnsafeInputError, current_limits
 from deeppneumonia.readers.messages import Said, pack, unpack
-
-logger = logging.getLogger(__name__)
 
 HEAD_BYTES = 65536
 START_S = 120.0
@@ -102,8 +97,15 @@ def start_template(*, anew: bool = False) -> _Template:
         return _template
 
 
+Answer = tuple[Said, bytearray]
+"""A head and a body."""
+
+_Place = list[Answer | StudyError]
+"""Where the answer to one request is put when it comes, or why there is none."""
+
+
 class ChildProcess:
-    """One child, to be asked by one thread at a time.
+    """One child, which answers in the order in which it was asked.
 
     Args:
         shared: several volumes are read by it, one after the other.
@@ -117,6 +119,8 @@ class ChildProcess:
         self.shared = shared
         self.reads = 0
         self._lock = threading.Lock()
+        self._asking: set[object] = set()
+        self._owed: deque[_Place] = deque()
         self.network = ""
         self._open = False
         self._handle: int | None = None
@@ -147,41 +151,78 @@ class ChildProcess:
         """Not ended, and not inherited over a fork of the program."""
         return self._open and self.owner == os.getpid()
 
-    def ask(self, request: Said, cpu_s: float) -> tuple[Said, bytearray]:
+    @property
+    def is_idle(self) -> bool:
+        """Nobody is asking it, and it owes no answer."""
+        return not (self._asking or self._owed)
+
+    def ask(self, request: Said, cpu_s: float) -> Answer:
         """What the child says: a head, and a body.
 
         Raises:
             StudyError: the child broke a limit or crashed, and is gone.
-            ConnectionAbortedError: it had been retired before it could be asked.
+            ConnectionAbortedError: it had ended or been retired before it could be asked.
         """
         with closing(self.ask_each([request], cpu_s)) as answers:
             return next(answers)
 
-    def ask_each(
-        self, requests: Sequence[Said], cpu_s: float
-    ) -> Generator[tuple[Said, bytearray], None, None]:
+    def ask_each(self, requests: Sequence[Said], cpu_s: float) -> Generator[Answer, None, None]:
         """Answers in turn, as `ask` gives them; the next request is always with the child already.
 
-        Nobody else can ask the child before the generator is exhausted or closed.
+        Others may ask between two answers, the same thread too: each gets its own. The child is
+        not retired before the generator is exhausted or closed.
         """
-        with self._lock:
-            if not self._open:
-                raise ConnectionAbortedError
-            sent = heard = 0
-            try:
-                for number in range(len(requests)):
-                    for request in requests[sent : number + 2]:
-                        with suppress(BrokenPipeError):  # it has ended; how, is still to be heard
-                            self._connection.send(pack(request))
-                        sent += 1
-                    heard += 1
-                    yield self._answer(cpu_s)
-            finally:
-                with suppress(StudyError):  # nobody waits for it any more
-                    for _ in range(heard, sent if self._open else heard):
-                        self._answer(cpu_s)
+        me = object()
+        self._asking.add(me)
+        rest, ahead = iter(requests), deque[_Place]()
+        try:
+            for _ in requests:
+                yield self._next(rest, ahead, cpu_s)
+        finally:
+            # What it still owes is heard, and dropped, before its next answer: nothing may wait
+            # here, where the garbage collector can come from within any other call.
+            self._asking.discard(me)
 
-    def _answer(self, cpu_s: float) -> tuple[Said, bytearray]:
+    def _next(self, rest: Iterator[Said], ahead: deque[_Place], cpu_s: float) -> Answer:
+        """The answer to the first of those sent ahead, after the one behind it has been sent."""
+        if not self.is_usable:  # before the lock, which nobody opens after a fork
+            raise ConnectionAbortedError
+        with self._lock:
+            try:
+                for request in islice(rest, 2 - len(ahead)):
+                    ahead.append(self._send(request))
+                return self._hear(ahead.popleft(), cpu_s)
+            except (StudyError, ConnectionAbortedError):
+                raise
+            except BaseException:  # Ctrl-C: this answer would be taken for the next one's
+                self.close()
+                raise
+
+    def _send(self, request: Said) -> _Place:
+        if not self._open:
+            raise ConnectionAbortedError
+        place: _Place = []
+        self._owed.append(place)
+        with suppress(BrokenPipeError):  # it has ended; how, is still to be heard
+            self._connection.send(pack(request))
+        return place
+
+    def _hear(self, place: _Place, cpu_s: float) -> Answer:
+        """Listen until the answer for this place has come; those before it go to their places."""
+        while not place:
+            if not self._open:  # it ended over what another had asked
+                raise ConnectionAbortedError
+            try:
+                self._owed[0].append(self._answer(cpu_s))
+            except StudyError as error:
+                self._owed[0].append(error)
+            self._owed.popleft()
+        (found,) = place
+        if isinstance(found, StudyError):
+            raise found
+        return found
+
+    def _answer(self, cpu_s: float) -> Answer:
         """The next answer; StudyError, and the end of the child, where there is none."""
         wall_s = current_limits().wall_s(cpu_s)
         try:
@@ -194,15 +235,15 @@ class ChildProcess:
             ) from error
         except OSError as error:
             self.close()
-            raise _ended(None, cpu_s) from error
+            raise why_ended(None, cpu_s) from error
         if descriptor is None:
             self.close()
-            raise _ended(head.get("ended"), cpu_s)
+            raise why_ended(head.get("ended"), cpu_s)
         return head, _content(descriptor, head)
 
     def retire(self) -> bool:
         """End the child unless it is being asked just now; returns whether it is gone."""
-        if not self._lock.acquire(blocking=False):
+        if self._asking or not self._lock.acquire(blocking=False):
             return False
         try:
             self.close()
@@ -215,12 +256,14 @@ class ChildProcess:
         if not self._open:
             return
         self._open = False
-        self._connection.close()
+        # Before hanging up, at which it would begin to delete what it has unpacked: a new child may
+        # soon unpack in the same place.
         if self._handle is not None:
             if self.owner == os.getpid():
                 with suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self._handle, signal.SIGKILL)
             os.close(self._handle)
+        self._connection.close()
 
     def _receive(self, timeout_s: float) -> tuple[Said, int | None]:
         """A head, and a descriptor if one came with it; TimeoutError when nothing comes."""
@@ -249,37 +292,3 @@ def _content(descriptor: int, head: Said) -> bytearray:
         content = bytearray(size)
         del content[file.readinto(content) :]
         return content
-
-
-def _ended(exit_code: object, cpu_s: float) -> StudyError:
-    """Why a child is gone, by how it ended."""
-    logger.warning("a reading process ended with %s", exit_code)
-    if exit_code == -signal.SIGXCPU:
-        return UnsafeInputError(
-            f"Reading the study took more than {cpu_s:.0f} s of processor time, many times what "
-            "a study of its size takes: the file is damaged or made to do harm; "
-            + way_to_raise("seconds", "20")
-        )
-    if exit_code == -signal.SIGKILL:
-        return UnsafeInputError(
-            "The process that read the study was stopped by the system, most likely because the "
-            "machine has no memory left: close other programs and read the study again."
-        )
-    if exit_code == -signal.SIGABRT:
-        return UnsafeInputError(
-            "A decoder gave up, as it does when a file asks for more memory than is allowed or is "
-            "damaged beyond what it can handle: export the study again; "
-            + way_to_raise("memory_bytes", "2e9")
-        )
-    return UnsafeInputError(
-        "The process that read the study crashed (by "
-        f"{_signal_name(exit_code)}), and nothing else was harmed: a file is damaged or made to "
-        "do harm; export the study again."
-    )
-
-
-def _signal_name(exit_code: object) -> str:
-    try:
-        return signal.Signals(-int(str(exit_code))).name
-    except ValueError:
-        return f"exit code {exit_code}"

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
@@ -148,40 +149,101 @@ def _drop_repeated(slices: Headers) -> tuple[Headers, int]:
 
 
 def _separate_acquisitions(slices: Headers) -> tuple[Headers, Flags]:
-    """Where acquisitions overlap along the patient, keep the whole one; refuse two whole ones.
+    """Leave out fragments that lie inside another acquisition of the series; keep all others.
 
-    Beside a scan may lie fragments: monitoring of contrast in one place, a repeated start.
+    A scan may come in several acquisitions that adjoin each other. Beside it may lie fragments:
+    monitoring of contrast in one place, a repeated start.
+
+    Raises:
+        MixedSeriesError: acquisitions overlap, and it is not plain which of them the scan is.
     """
-    acquisitions: dict[str, list[SliceHeader]] = {}
+    groups: dict[str, list[SliceHeader]] = {}
     for header in slices:
-        acquisitions.setdefault(header.acquisition, []).append(header)
-    spans = sorted(
-        (min(map(height, group)), max(map(height, group))) for group in acquisitions.values()
-    )
-    overlap = any(low < end - SAME_PLACE_MM for (_, end), (low, _) in pairwise(spans))
-    if not overlap:
+        groups.setdefault(header.acquisition, []).append(header)
+    found = sorted(map(_acquisition, groups.values()), key=lambda one: one.span_mm)
+    if not any(low.overlaps(high) for low, high in pairwise(found)):
         return slices, ()
-    places = {number: _places(group) for number, group in acquisitions.items()}
-    first, second = sorted(places, key=lambda number: places[number], reverse=True)[:2]
-    if places[second] > MAX_FRAGMENT * places[first]:
-        raise MixedSeriesError(
-            f"The series mixes {len(acquisitions)} acquisitions of the same region, with "
-            f"{places[first]} and {places[second]} slices, where one is expected: "
-            "export one of them as a series of its own."
-        )
-    kept = tuple(acquisitions[first])
-    flag = QualityFlag(
-        "mixed_acquisitions",
-        f"The series mixes {len(acquisitions)} acquisitions of the same region; the one that is "
-        f"whole ({len(kept)} slices) was used and {_images(len(slices) - len(kept))} left out.",
-    )
-    return kept, (flag,)
+    kept: list[_Acquisition] = []
+    for one in sorted(found, key=lambda one: -one.places):
+        overlapped = [other for other in kept if one.overlaps(other)]
+        if overlapped:
+            _check_fragment(one, overlapped, kept)
+        else:
+            kept.append(one)
+    names = {one.name for one in kept}
+    stay = tuple(header for header in slices if header.acquisition in names)
+    return stay, (_mixed_flag(len(groups), len(kept), len(stay), len(slices) - len(stay)),)
 
 
-def _places(slices: Sequence[SliceHeader]) -> int:
-    """In how many places slices lie."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Acquisition:
+    """Where the slices of one acquisition lie along their normal."""
+
+    name: str
+    heights: tuple[float, ...]
+    """In mm, growing."""
+
+    places: int
+    """How many slices there are when those in one place count once."""
+
+    @property
+    def span_mm(self) -> tuple[float, float]:
+        """From the lowest slice to the highest."""
+        return self.heights[0], self.heights[-1]
+
+    @property
+    def spacing_mm(self) -> float:
+        """From slice to slice; 0 where all lie in one place."""
+        low, high = self.span_mm
+        return (high - low) / max(self.places - 1, 1)
+
+    def overlaps(self, other: "_Acquisition") -> bool:
+        """Whether one begins well before the other has ended; to share a border is to adjoin."""
+        lower, upper = (self, other) if self.span_mm <= other.span_mm else (other, self)
+        return upper.span_mm[0] < lower.span_mm[1] - SAME_PLACE_MM
+
+    def beyond_mm(self, height_mm: float) -> float:
+        """How far a place lies outside this acquisition, one spacing at either end aside."""
+        low, high = self.span_mm
+        outside = max(low - height_mm, height_mm - high)
+        return max(outside - self.spacing_mm - SAME_PLACE_MM, 0.0)
+
+
+def _acquisition(slices: Sequence[SliceHeader]) -> _Acquisition:
     heights = sorted(map(height, slices))
-    return 1 + sum(high - low >= SAME_PLACE_MM for low, high in pairwise(heights))
+    places = 1 + sum(high - low >= SAME_PLACE_MM for low, high in pairwise(heights))
+    return _Acquisition(name=slices[0].acquisition, heights=tuple(heights), places=places)
+
+
+def _check_fragment(
+    one: _Acquisition, overlapped: Sequence[_Acquisition], kept: Sequence[_Acquisition]
+) -> None:
+    """MixedSeriesError unless nothing of the patient is lost when this acquisition is left out."""
+    whole = overlapped[0]
+    if any(all(other.beyond_mm(each) for other in kept) for each in one.heights):
+        (low, high), (begin, end) = whole.span_mm, one.span_mm
+        reach_mm = max(low - begin, end - high)
+        raise MixedSeriesError(
+            f"The series mixes acquisitions that overlap in part: one of {one.places} slices "
+            f"reaches {reach_mm:.0f} mm beyond one of {whole.places}, where they should adjoin or "
+            "one should hold the other: export each as a series of its own, or the whole chest "
+            "as one."
+        )
+    if one.places > MAX_FRAGMENT * whole.places:
+        raise MixedSeriesError(
+            f"The series mixes 2 acquisitions of the same region, with {whole.places} and "
+            f"{one.places} slices, where one is expected: export one of them as a series of its "
+            "own."
+        )
+
+
+def _mixed_flag(found: int, kept: int, slices: int, left_out: int) -> QualityFlag:
+    used = "the one that is whole" if kept == 1 else f"{kept} that adjoin each other"
+    return QualityFlag(
+        "mixed_acquisitions",
+        f"The series mixes {found} acquisitions of the same region; {used} ({slices} slices) "
+        f"{'was' if kept == 1 else 'were'} used and {_images(left_out)} left out.",
+    )
 
 
 def _drop_doubles(slices: Headers) -> tuple[Headers, int]:

@@ -37,16 +37,16 @@ class Found:
     lease: Lease | None
 
 
-def read_study(path: Path) -> Study:
+def read_study(path: Path, *, unpacked: Path | None = None) -> Study:
     """What is at `path`, from headers alone: one patient, one exam, all of its series.
 
-    The files of a study that came as a zip archive are gone when this returns; `read_volume`
-    keeps them for as long as its volume lives.
+    The files of a study that came as a zip archive are gone when this returns, unless `unpacked`
+    names an empty folder for them; `read_volume` keeps them for as long as its volume lives.
 
     Raises:
         StudyError: nothing that can be read, several patients or studies, or unsafe input.
     """
-    found = _find(Path(path))
+    found = _find(Path(path), unpacked)
     if found.kind is SourceKind.DICOM:
         return dicom_study(found.files, found.ignored)
     if found.kind is SourceKind.PICTURES:
@@ -54,7 +54,7 @@ def read_study(path: Path) -> Study:
     return volume_file_study(found.files[0], found.kind, found.ignored)
 
 
-def read_volume(path: Path, series: str | None = None) -> Volume:
+def read_volume(path: Path, series: str | None = None, *, unpacked: Path | None = None) -> Volume:
     """One series at `path` as axial slices in standard display, from feet to head.
 
     Rows run from front to back and columns from the patient's right to the left, whatever the
@@ -63,11 +63,13 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
     Args:
         path: a DICOM folder, file or zip; NIfTI, MHA or NRRD; a folder of PNG or JPEG slices.
         series: Series Instance UID to read; None to have one chosen (`Series.chosen_because`).
+        unpacked: an empty folder for the files of a zip, which the caller keeps and deletes; None
+            for one that goes with the volume.
 
     Raises:
         StudyError: the input cannot be read right; the message says why and what to do.
     """
-    found = _find(Path(path))
+    found = _find(Path(path), unpacked)
     if found.kind is SourceKind.DICOM:
         return dicom_volume(found.files, series, found.ignored, found.lease)
     if series is not None:
@@ -79,10 +81,10 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
     return volume_file_volume(found.files[0], found.kind, found.ignored, found.lease)
 
 
-def _find(path: Path) -> Found:
+def _find(path: Path, unpacked: Path | None) -> Found:
     """Sort the admitted files by kind; the rule is fixed, so that no reader is tried in vain."""
     try:
-        admitted = admit(path)
+        admitted = admit(path, unpacked=unpacked)
         kinds: dict[SourceKind | None, list[Path]] = {}
         for file in admitted.files:
             kinds.setdefault(kind_of(file), []).append(file)
