@@ -139,13 +139,13 @@ def test_a_refusal_is_about_the_series_that_was_named(
     assert {file.parent.name for file in reading.about} == ({about} if about else set())
 
 
-def test_what_broke_a_limit_is_not_read_a_second_time(
+def test_what_broke_a_limit_of_pictures_is_refused_with_its_series(
     diagnoser: Diagnoser, dicom_study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEEPPNEUMONIA_LIMITS", "picture_pixels=99")  # headers can still be read
     reading = diagnoser.read(dicom_study)
     assert "more than a chest CT can have" in reading.diagnosis.reasons[0]
-    assert reading.about == ()
+    assert {file.parent for file in reading.about} == {dicom_study}
 
 
 def test_the_command_line_gives_the_numbers_of_python(

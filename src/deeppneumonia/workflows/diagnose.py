@@ -127,7 +127,7 @@ class Diagnoser:
                 volume = read_volume(Path(path), series)
         except InputRefusedError as error:
             refusal = self._refusal((str(error),), (), {}, clock)
-            return Reading(refusal, about=refused_files(Path(path), error, series))
+            return Reading(refusal, about=refused_files(Path(path), series))
         return self._read_volume(volume, clock)
 
     def _read_volume(self, volume: Volume, clock: _Clock) -> Reading:

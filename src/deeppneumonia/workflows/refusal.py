@@ -4,25 +4,19 @@ from pathlib import Path
 
 from deeppneumonia.domain import SourceKind
 from deeppneumonia.errors import InputRefusedError
-from deeppneumonia.readers import UnsafeInputError, read_study
+from deeppneumonia.readers import read_study
 
 
-def refused_files(
-    path: Path, refusal: InputRefusedError, series: str | None = None
-) -> tuple[Path, ...]:
+def refused_files(path: Path, series: str | None = None) -> tuple[Path, ...]:
     """The files of the CT series that was refused, so that the refusal can refer to them.
 
     Args:
         path: of the study.
-        refusal: why it was refused.
         series: Series Instance UID that was asked for; the longest CT series when None.
 
     Returns:
-        None where there is no such series, where headers cannot be read, or where reading broke a
-        limit: a second reading would take as long, and end the same way.
+        None where there is no such series, or where headers cannot be read.
     """
-    if isinstance(refusal, UnsafeInputError):
-        return ()
     try:
         study = read_study(path)
     except InputRefusedError:
