@@ -8,9 +8,9 @@
 
 Each claim raises the job's fence. Whoever comes back with an older fence has lost the job, and
 nothing it reports counts. A job that is done has an answer, and no other has one: a study that
-grows or is read again loses its own, for it would be about other images. A failure is an error that the work reported; a crash is a worker that
-vanished. They are counted apart, because a study that kills workers is another matter than a full
-disk.
+grows or is read again loses its own, for it would be about other images. A failure is an error
+that the work reported; a crash is a worker that vanished. They are counted apart, because a study
+that kills workers is another matter than a full disk.
 """
 
 import secrets
