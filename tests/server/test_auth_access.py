@@ -39,7 +39,7 @@ def test_whoever_comes_through_a_proxy_has_to(client: TestClient, header: str) -
 @pytest.mark.parametrize(
     "proxy",
     [{"behind_tls": True}, {"public_hosts": ("ct.example.org",)}],
-    ids=lambda one: [*one][0],
+    ids=["tls", "names"],
 )
 def test_whoever_comes_through_a_proxy_that_does_not_say_so_has_to(
     services: Services, proxy: dict[str, Any]
