@@ -77,7 +77,7 @@ def test_a_job_goes_from_queue_to_answer(jobs: JobStore) -> None:
     assert jobs.finish(claim, status="diagnosed", diagnosis="covid", result=str(claim.fence))
     job = stands(jobs)
     assert (job.state, job.status, job.diagnosis, job.result) == (
-        State.DONE, "diagnosed", "covid", "1",
+        State.DONE, "diagnosed", "covid", str(claim.fence),
     )  # fmt: skip
     assert jobs.claim("w") is None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from deeppneumonia.server.accounts import Accounts
 from deeppneumonia.server.audit import AuditLog
@@ -76,7 +77,7 @@ def test_the_previous_version_is_brought_up_to_date_and_works(old: Database) -> 
 
     jobs = JobStore(old)
     found = {job.label: job.state for job in jobs.list()[0]}
-    assert found == {"study 1": State.DONE, "study 2": State.QUEUED}
+    assert found == {"study 1": State.DONE, "study 2": State.QUEUED, "study 3": State.DEAD}
     claim = jobs.claim("new")
     assert claim is not None and jobs.finish(claim, status="refused", diagnosis=None, result="1")
 
@@ -91,6 +92,33 @@ def test_the_previous_version_is_brought_up_to_date_and_works(old: Database) -> 
     assert [one.comment for one in FeedbackStore(old).of_study(FIRST)] == ["clear"]
 
 
+def test_an_answer_from_before_more_images_came_is_withdrawn(old: Database) -> None:
+    migrate(old)
+    grown = JobStore(old).get(f"{3:032x}")
+    assert grown is not None and grown.state is State.DEAD
+    assert (grown.status, grown.diagnosis, grown.result) == (None, None, None)
+
+
+def test_words_on_a_study_that_was_deleted_are_deleted(old: Database) -> None:
+    migrate(old)
+    with old.read() as connection:
+        assert connection.execute(text("SELECT comment FROM feedback")).scalars().all() == ["clear"]
+
+
+def test_an_entry_of_an_old_log_cannot_be_replaced(old: Database) -> None:
+    migrate(old)
+    replacing = (
+        "INSERT OR REPLACE INTO audit SELECT number, at, 'bert', action, object, detail, previous, "
+        "digest FROM audit WHERE number = 1"
+        if old.is_sqlite
+        else "INSERT INTO audit SELECT * FROM audit WHERE number = 1 "
+        "ON CONFLICT (number) DO UPDATE SET actor = 'bert'"
+    )
+    with pytest.raises(DBAPIError, match="append-only"), old.write() as connection:
+        connection.execute(text(replacing))
+    assert AuditLog(old).first_break() is None
+
+
 def test_half_an_upgrade_is_none(old: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks(_connection: object) -> None:
         raise RuntimeError("the power went")
@@ -99,6 +127,6 @@ def test_half_an_upgrade_is_none(old: Database, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(RuntimeError, match="the power went"):
         migrate(old)
     with old.read() as connection:
-        assert "identities" not in inspect(connection).get_table_names()
+        assert connection.execute(text("SELECT count(*) FROM feedback")).scalar_one() == 2
         version = connection.execute(text("SELECT version FROM schema_version")).scalar_one()
     assert version == len(STEPS) - 1

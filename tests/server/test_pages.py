@@ -94,14 +94,20 @@ def answered(
         id=upload.id, owner=owner, source="page", content=upload.content, size_bytes=1, files=1,
         label="morning <b>",
     )  # fmt: skip
+    assert answer_next(services, answer) == upload.id
+    return upload.id
+
+
+def answer_next(services: Services, answer: PatientDiagnosis) -> str:
+    """Read the study whose turn it is; its id."""
     claim = services.jobs.claim("test/1/0")
-    assert claim is not None and claim.id == upload.id
+    assert claim is not None
     with services.storage.new_result(claim.id, claim.fence) as result:
         write_answer(result, answer)
     services.jobs.finish(
         claim, status=str(answer.status), diagnosis=answer.diagnosis, result=str(claim.fence)
     )
-    return upload.id
+    return claim.id
 
 
 def test_the_stored_volume_is_a_whole_nifti_and_gives_single_slices(tmp_path: Path) -> None:
@@ -189,14 +195,34 @@ def test_a_readers_word_becomes_a_line_of_the_manifest(
 
 def test_readers_who_say_different_things_give_no_label(services: Services) -> None:
     id = answered(services, diagnosed())
+    job = services.jobs.get(id)
+    assert job is not None
     store = FeedbackStore(services.database)
-    store.add(id, Feedback(reader="anna", agrees=True, label="covid", comment=""))
+    store.add(job, Feedback(reader="anna", agrees=True, label="covid", comment=""))
     assert store.labels() == {id: "covid"}
-    store.add(id, Feedback(reader="ben", agrees=False, label=None, comment=""))
+    store.add(job, Feedback(reader="ben", agrees=False, label=None, comment=""))
     assert store.labels() == {}
-    store.add(id, Feedback(reader="ben", agrees=True, label="covid", comment="on second thought"))
+    store.add(job, Feedback(reader="ben", agrees=True, label="covid", comment="on second thought"))
     assert store.labels() == {id: "covid"}
     assert [one.comment for one in store.of_study(id)] == ["on second thought", ""]
+
+
+def test_the_page_tells_words_on_an_earlier_answer_from_those_on_this_one(
+    client: TestClient, services: Services
+) -> None:
+    id = answered(services, diagnosed())
+    seen = services.jobs.get(id)
+    assert seen is not None and seen.result is not None
+    said = {"agrees": "true", "comment": "ground glass", "answer": seen.result}
+    assert f'name="answer" value="{seen.result}"' in client.get(f"/studies/{id}").text
+    client.post(f"/studies/{id}/feedback", data=said)
+    assert "of an earlier answer" not in client.get(f"/studies/{id}").text
+    client.post(f"/api/v1/studies/{id}/requeue")
+    assert client.post(f"/studies/{id}/feedback", data=said).status_code == 409
+    answer_next(services, refused())
+    page = client.get(f"/studies/{id}").text
+    assert "ground glass" in page and "of an earlier answer" in page
+    assert client.post(f"/studies/{id}/feedback", data=said).status_code == 409
 
 
 def test_pages_ask_for_a_password_once_there_is_a_user(

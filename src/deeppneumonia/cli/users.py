@@ -46,11 +46,20 @@ def add(
 
 @app.command()
 def remove(name: Name, config: Config = None, data: DataFolder = None) -> None:
-    """Remove a user with all sessions and tokens; the studies stay.
+    """Remove a user with all sessions and tokens; the studies stay, and only an admin sees them.
+
+    Asks before it removes the last one, for a server without users asks nobody on its own machine
+    to log in, and does not start where others can reach it.
 
     Example: deeppneumonia users remove anna
     """
     services = _open(config, data)
+    if [known for known, _ in services.accounts.users()] == [name]:
+        typer.confirm(
+            f"{name} is the last user. Without any, whoever reaches the server from this machine "
+            "may do everything without a login: add another user first. Remove it all the same?",
+            abort=True,
+        )
     if not services.accounts.remove_user(name):
         raise ConfigError(f"There is no user called {name!r}: see deeppneumonia users list.")
     services.audit.write("console", "user removed", name)

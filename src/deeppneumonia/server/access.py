@@ -5,11 +5,15 @@ from typing import Annotated
 from fastapi import Depends, HTTPException, Request
 
 from deeppneumonia.server.accounts import LOCAL, Principal, Right
+from deeppneumonia.server.guard import host_name
 from deeppneumonia.server.services import Services
+from deeppneumonia.server.settings import is_loopback
 from deeppneumonia.server.worklist import Job
 
 SESSION_COOKIE = "deeppneumonia_session"
-FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+FORWARDED = (
+    "forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip",
+)  # fmt: skip
 
 
 async def services_of(request: Request) -> Services:
@@ -43,12 +47,13 @@ def principal_of(request: Request, services: HasServices) -> Principal:
 
 def is_open(request: Request, services: Services) -> bool:
     """Whether nobody has to log in: only this machine can reach us, and there are no users."""
-    # A proxy on this machine would let in everybody as the local user.
+    # A proxy on this machine would let in everybody as the local user. Some say that they are one,
+    # some pass on the name under which they were asked, and some are known from the settings alone.
     is_forwarded = any(name in request.headers for name in FORWARDED)
     settings = services.settings
-    if is_forwarded or settings.oidc or not settings.is_loopback:
+    if is_forwarded or settings.oidc or settings.way_in:
         return False
-    return not services.accounts.users()
+    return is_loopback(host_name(request.headers.get("host", ""))) and not services.accounts.users()
 
 
 SomeBody = Annotated[Principal, Depends(principal_of)]

@@ -6,14 +6,16 @@ import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from deeppneumonia.errors import InputRefusedError
 from deeppneumonia.server.database import Database
-from deeppneumonia.server.schema import IDENTITIES, SECRETS, USERS
+from deeppneumonia.server.schema import IDENTITIES, JOBS, SECRETS, USERS
 
 MIN_PASSWORD = 12
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-@")
+RESERVED = frozenset({"local", "dicom-node", "server", "console", "nobody"})
+"""Owners of studies and actors of the audit log that are no people: nobody may pass for them."""
 
 
 class Right(StrEnum):
@@ -86,6 +88,10 @@ class Accounts:
         Args:
             password: None for one who only has tokens.
             roles: one or several of viewer, uploader, admin, with commas between.
+
+        Raises:
+            AccountError: the name, the password or a role cannot be used, or the name is that of
+                a removed user whose studies are still here.
         """
         rights_of(roles)
         _check_name(name)
@@ -97,6 +103,7 @@ class Accounts:
         with self.database.write() as connection:
             changed = connection.execute(update(USERS).where(USERS.c.name == name).values(values))
             if not changed.rowcount:
+                _check_no_studies(connection, name)
                 created = {"name": name, "created": self.database.now}
                 connection.execute(insert(USERS).values(values | created))
             connection.execute(
@@ -114,22 +121,24 @@ class Accounts:
             The user's name here.
 
         Raises:
-            AccountError: the name cannot be used, or is another user's.
+            AccountError: the name cannot be used, is another user's, or is that of a removed user
+                whose studies are still here.
         """
         rights_of(roles)
         with self.database.write() as connection:
             known = connection.execute(
                 select(IDENTITIES.c.owner).where(IDENTITIES.c.subject == subject)
             ).scalar_one_or_none()
+            _check_name(name if known is None else known)
             if known is not None:
                 connection.execute(update(USERS).where(USERS.c.name == known).values(roles=roles))
                 return str(known)
-            _check_name(name)
             if connection.execute(select(USERS.c.name).where(USERS.c.name == name)).first():
                 raise AccountError(
                     f"The name {name} is another user's here: ask an administrator to remove that "
                     "user, or to take names from another claim."
                 )
+            _check_no_studies(connection, name)
             created = {"name": name, "password": "", "created": self.database.now}
             connection.execute(insert(USERS).values(created | {"roles": roles}))
             connection.execute(insert(IDENTITIES).values(subject=subject, owner=name))
@@ -150,10 +159,12 @@ class Accounts:
 
     def check_password(self, name: str, password: str) -> bool:
         """Whether the password is right; takes as long for a name that nobody has."""
-        with self.database.read() as connection:
-            kept = connection.execute(
-                select(USERS.c.password).where(USERS.c.name == name)
-            ).scalar_one_or_none()
+        kept = None
+        if set(name) <= NAME_CHARACTERS:  # PostgreSQL takes no NUL
+            with self.database.read() as connection:
+                kept = connection.execute(
+                    select(USERS.c.password).where(USERS.c.name == name)
+                ).scalar_one_or_none()
         return verify_password(password, kept or _NOBODY) and bool(kept)
 
     def open_session(self, name: str, hours: float) -> str:
@@ -186,7 +197,7 @@ class Accounts:
         )
         with self.database.read() as connection:
             row = connection.execute(query).one_or_none()
-        if row is None:
+        if row is None or row.owner in RESERVED:  # as earlier versions let users be called
             return None
         rights = rights_of(row.roles)
         if kind == "token":
@@ -225,7 +236,18 @@ def rights_of(roles: str) -> frozenset[Right]:
     return frozenset().union(*(ROLES[role] for role in roles.split(",")))
 
 
+def _check_no_studies(connection: Connection, name: str) -> None:
+    """A new user must not see what another of that name has left."""
+    if connection.execute(select(JOBS.c.id).where(JOBS.c.owner == name).limit(1)).first():
+        raise AccountError(
+            f"Studies of an earlier user {name} are still here, and would be the new one's: take "
+            "another name, or have an administrator delete those studies first."
+        )
+
+
 def _check_name(name: str) -> None:
+    if name in RESERVED:
+        raise AccountError(f"The name {name} is the server's own: take another one.")
     if not name or len(name) > 64 or not set(name) <= NAME_CHARACTERS:
         raise AccountError(
             f"The user name {name!r} cannot be used: take up to 64 of a-z, 0-9 and . _ - @."

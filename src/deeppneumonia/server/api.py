@@ -12,6 +12,7 @@ from deeppneumonia.server import intake
 from deeppneumonia.server.access import HasServices, SomeBody, handled_job, require, visible_job
 from deeppneumonia.server.accounts import Right
 from deeppneumonia.server.guard import REPORT_CSP
+from deeppneumonia.server.removal import remove
 from deeppneumonia.server.schemas import AuditEntry, StudyList, StudyView, problems
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.storage import ID_PATTERN
@@ -161,8 +162,7 @@ def delete_study(id: StudyId, services: HasServices, principal: SomeBody) -> Non
     """Delete a study with everything that was made from it."""
     handled_job(id, services, principal)
     services.audit.write(principal.name, "delete", id)
-    services.jobs.delete(id)
-    services.storage.remove(id)
+    remove(services, id)
 
 
 @router.get("/audit", tags=["administration"], responses=problems(403))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from deeppneumonia.server import api, health, login, login_oidc, pages, pages_study, stow
@@ -45,6 +46,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     for error, status in _STATUS_OF.items():
         app.add_exception_handler(error, _answer(status))
     app.add_exception_handler(UploadError, _refuse_upload)
+    app.add_exception_handler(RequestValidationError, _refuse_value)
     return app
 
 
@@ -61,6 +63,14 @@ def _answer(status: int) -> Callable[[Request, Exception], JSONResponse]:
         return JSONResponse({"detail": str(error)}, status, headers)
 
     return answer
+
+
+def _refuse_value(_request: Request, error: Exception) -> JSONResponse:
+    """What FastAPI says, but for the value: it may be a password, or half a character, which
+    JSON can name and no answer can hold."""
+    assert isinstance(error, RequestValidationError)
+    told = [{key: one[key] for key in ("type", "loc", "msg")} for one in error.errors()]
+    return JSONResponse({"detail": told}, 422)
 
 
 def _refuse_upload(_request: Request, error: Exception) -> JSONResponse:

@@ -60,9 +60,9 @@ class Guard:
 
     def _is_known(self, host: str) -> bool:
         """Against DNS rebinding: a page elsewhere must not reach us under a name of its own."""
-        name = urlsplit(f"//{host}").hostname or ""
+        name = host_name(host)
         allowed = ("localhost", "testserver", self.settings.host, *self.settings.public_hosts)
-        return name in allowed or _is_address(name)
+        return name in (one.lower() for one in allowed) or _is_address(name)
 
     def _set_headers(self, headers: MutableHeaders, path: str) -> None:
         headers.setdefault("Content-Security-Policy", CSP)
@@ -74,6 +74,14 @@ class Guard:
             headers.setdefault("Cache-Control", "no-store")
         if self.settings.behind_tls:
             headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+
+
+def host_name(host: str) -> str:
+    """The name or address in a Host header, in lower case; empty when there is none in it."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:  # [abc
+        return ""
 
 
 def _is_foreign(headers: Headers) -> bool:
@@ -88,7 +96,7 @@ def _is_foreign(headers: Headers) -> bool:
         return site not in ("same-origin", "none")
     origin = headers.get("origin")
     if origin is not None:
-        return urlsplit(origin).netloc != headers.get("host")
+        return origin.partition("://")[2] != headers.get("host")
     return "cookie" in headers  # a browser without either header would be twenty years old
 
 

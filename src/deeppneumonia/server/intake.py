@@ -1,5 +1,6 @@
 """From files that have arrived to a job in the queue: the one way in for every route."""
 
+import contextlib
 import hashlib
 import hmac
 import logging
@@ -86,7 +87,7 @@ def gather(
     """Add DICOM files to their study, which is read when no more have come for a while.
 
     Files that the study has already change nothing. New ones for a study that was read before
-    have it read again, whole.
+    have it read again, whole. The pieces stay where they are, for the caller to remove.
 
     Args:
         study_uid: Study Instance UID; only its hash is kept in the row.
@@ -108,21 +109,42 @@ def gather(
 def _gather(
     services: Services, pieces: Sequence[Piece], owner: str, source: str, study_uid: str
 ) -> Job:
-    content = "study:" + hashlib.sha256(study_uid.encode()).hexdigest()
     id = hashlib.sha256(f"{owner}\n{study_uid}".encode()).hexdigest()[:32]
+    content = "study:" + hashlib.sha256(study_uid.encode()).hexdigest()
     folder = services.storage.upload(id)
-    for piece in pieces:
-        _add(piece, folder)
-    flush(folder)
-    files = list(folder.iterdir())
-    size_bytes, wait_s = sum(one.stat().st_size for one in files), services.settings.quiet_s
+    while True:
+        job = _grown(services, pieces, folder, owner=owner, source=source, content=content)
+        # Whoever deletes a study takes its folder away before its row is seen to be gone. So what
+        # lies there now is the row's; what does not was taken along, and begins a new study.
+        if job is not None and all((folder / _name(piece)).exists() for piece in pieces):
+            return job
+
+
+def _grown(
+    services: Services,
+    pieces: Sequence[Piece],
+    folder: Path,
+    *,
+    owner: str,
+    source: str,
+    content: str,
+) -> Job | None:
+    """The job of a study with these files in it; None if it was deleted meanwhile."""
+    try:
+        sizes = _add(pieces, folder)
+    except FileNotFoundError:
+        if not all(piece.path.exists() for piece in pieces):
+            raise
+        return None  # the folder went while they were added
+    id, wait_s = folder.name, services.settings.quiet_s
     job, is_new = services.jobs.submit(
-        id=id, owner=owner, source=source, content=content, size_bytes=size_bytes,
-        files=len(files), wait_s=wait_s,
+        id=id, owner=owner, source=source, content=content, size_bytes=sum(sizes),
+        files=len(sizes), wait_s=wait_s,
     )  # fmt: skip
     # A study always has the same id, so that its row is "new" to submit whenever more of it comes.
-    if job.files != len(files):
-        services.jobs.extend(id, size_bytes=size_bytes, files=len(files), wait_s=wait_s)
+    if job.files != len(sizes):
+        if not services.jobs.extend(id, size_bytes=sum(sizes), files=len(sizes), wait_s=wait_s):
+            return None
     elif is_new:
         services.audit.write(owner, "submit", job.id, source)
     return job
@@ -154,11 +176,17 @@ def _piece(file: Path) -> Piece:
     return Piece(path=file, name=file.name, sha256=sha256_of(file), size_bytes=size_bytes)
 
 
-def _add(piece: Piece, folder: Path) -> None:
-    """Move a file into a study under the name of its content, unless it is there already."""
+def _add(pieces: Sequence[Piece], folder: Path) -> list[int]:
+    """Link files into a study under the names of their content; the sizes of all that it has."""
     if not folder.is_dir():
         folder.mkdir(mode=0o700, exist_ok=True)
         flush(folder.parent)
-    target = folder / f"{piece.sha256}.dcm"
-    if not target.exists():
-        piece.path.rename(target)
+    for piece in pieces:
+        with contextlib.suppress(FileExistsError):
+            (folder / _name(piece)).hardlink_to(piece.path)
+    flush(folder)
+    return [one.stat().st_size for one in folder.iterdir()]
+
+
+def _name(piece: Piece) -> str:
+    return f"{piece.sha256}.dcm"

@@ -7,11 +7,14 @@
     queued, running ──cancel──► cancelled
 
 Each claim raises the job's fence. Whoever comes back with an older fence has lost the job, and
-nothing it reports counts. A failure is an error that the work reported; a crash is a worker that
-vanished. They are counted apart, because a study that kills workers is another matter than a full
-disk.
+nothing it reports counts. A job that is done has an answer, and no other has one: a study that
+grows or is read again loses its own, for it would be about other images. A failure is an error
+that the work reported; a crash is a worker that vanished. They are counted apart, because a study
+that kills workers is another matter than a full disk.
 """
 
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +34,21 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.exc import IntegrityError
 
 from deeppneumonia.server.database import Database
-from deeppneumonia.server.schema import JOBS
+from deeppneumonia.server.schema import FEEDBACK, JOBS
 from deeppneumonia.server.worklist import OPEN, Job, State, Worklist
 
 HOUR_S = 3600.0
+
+FIRST_FENCES = 2**30
+"""A fence begins at a random number below this, and has as many again to grow by. A study that is
+deleted and comes again has the same id: from 0, its fence would meet that of a worker which still
+has the old one in hand. Unlike one from a clock, it is safe whatever the time is put to."""
+
+GROWN = "Images came after the answer: it counts no more, and the study is read again, whole."
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +104,8 @@ class JobStore(Worklist):
         values = {
             "id": id, "owner": owner, "source": source, "content": content, "label": label[:200],
             "bytes": size_bytes, "files": files, "state": State.QUEUED, "submitted": now,
-            "not_before": now + wait_s, "fence": 0, "failures": 0, "crashes": 0,
+            "not_before": now + wait_s, "fence": secrets.randbelow(FIRST_FENCES),
+            "failures": 0, "crashes": 0,
         }  # fmt: skip
         try:
             with self.database.write() as connection:
@@ -110,10 +125,14 @@ class JobStore(Worklist):
 
     def extend(self, id: str, *, size_bytes: int, files: int, wait_s: float) -> bool:
         """A study has grown to this size: wait again, and read it anew if that had begun."""
-        values = {
-            "state": State.QUEUED, "not_before": self.database.now + wait_s,
-            "fence": JOBS.c.fence + 1, "bytes": size_bytes, "files": files, "worker": None,
-            "lease_until": None, "finished": None, "reason": None,
+        reason = case(
+            (JOBS.c.result.is_not(None), GROWN),
+            (JOBS.c.state.in_(OPEN), JOBS.c.reason),  # more of them come after the first
+            else_=None,
+        )
+        values = self._anew() | {
+            "not_before": self.database.now + wait_s, "bytes": size_bytes, "files": files,
+            "lease_until": None, "reason": reason,
         }  # fmt: skip
         return self._change(values, JOBS.c.id == id)
 
@@ -199,17 +218,36 @@ class JobStore(Worklist):
 
     def requeue(self, id: str) -> bool:
         """Try a job again from the start that is dead, cancelled or done."""
-        values = {
+        return self._change(self._anew(), JOBS.c.id == id, JOBS.c.state.not_in(OPEN))
+
+    def delete(
+        self, id: str, *, finished_for_s: float | None = None, then: Callable[[], None] = _nothing
+    ) -> bool:
+        """Forget a job and what its readers have said.
+
+        Args:
+            finished_for_s: only if it has been finished for longer than this, and is still.
+            then: called if so, before anybody sees it; an error there keeps the job.
+
+        Returns:
+            Whether there was such a job.
+        """
+        which = [JOBS.c.id == id]
+        if finished_for_s is not None:
+            which.append(self._finished_for(finished_for_s))
+        with self.database.write() as connection:
+            if connection.execute(delete_from(JOBS).where(*which)).rowcount == 0:
+                return False
+            connection.execute(delete_from(FEEDBACK).where(FEEDBACK.c.job == id))
+            then()
+        return True
+
+    def _anew(self) -> dict[str, Any]:
+        return {
             "state": State.QUEUED, "not_before": self.database.now, "fence": JOBS.c.fence + 1,
             "failures": 0, "crashes": 0, "reason": None, "finished": None, "started": None,
             "status": None, "diagnosis": None, "result": None, "worker": None,
         }  # fmt: skip
-        return self._change(values, JOBS.c.id == id, JOBS.c.state.not_in(OPEN))
-
-    def delete(self, id: str) -> bool:
-        """Forget a job; its folders are the caller's to remove, after this."""
-        with self.database.write() as connection:
-            return connection.execute(delete_from(JOBS).where(JOBS.c.id == id)).rowcount == 1
 
     def _change(self, values: dict[str, Any], *conditions: ColumnElement[bool]) -> bool:
         with self.database.write() as connection:

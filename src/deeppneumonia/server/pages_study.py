@@ -40,6 +40,9 @@ DOWNLOADS = {
 }
 NIIVUE = Path(__file__).parent / "static" / "niivue.js"
 LARGEST_HU = 32_768
+READ_AGAIN = (
+    "The study was read again or deleted meanwhile: open it again, and say it of what is there."
+)
 
 
 @router.get("/studies/{id}")
@@ -69,6 +72,7 @@ def show_study(id: StudyId, services: HasServices, principal: SomeBody) -> Respo
         heat=page.get("heat", {}),
         files=[(name, DOWNLOADS[name]) for name in DOWNLOADS if name in view.outputs],
         has_niivue=NIIVUE.is_file(),
+        answer=job.result,
         feedback=FeedbackStore(services.database).of_study(id),
         labels={one: capitalised(title_of(one)) for one in _labels(page)},
         viewer=_viewer(page, id),
@@ -105,12 +109,18 @@ def take_feedback(
     agrees: Annotated[bool, Form()],
     label: Annotated[str, Form(max_length=64)] = "",
     comment: Annotated[str, Form(max_length=4000)] = "",
+    answer: Annotated[str, Form(max_length=16)] = "",
 ) -> Response:
-    """Keep what a reader says of an answer; the last word of each reader counts."""
+    """Keep what a reader says of an answer; the last word of each reader counts.
+
+    `answer` says which one was on the page, for the study may have been read again since.
+    """
     job = visible_job(id, services, principal)
     page = _page(job, services)
     if page is None:
         raise HTTPException(409, "The study has no answer yet.")
+    if answer not in ("", job.result):
+        raise HTTPException(409, READ_AGAIN)
     said = label if label in _labels(page) else None
     feedback = Feedback(
         reader=principal.name,
@@ -118,7 +128,8 @@ def take_feedback(
         label=job.diagnosis if agrees else said,
         comment=comment.strip(),
     )
-    FeedbackStore(services.database).add(id, feedback)
+    if not FeedbackStore(services.database).add(job, feedback):
+        raise HTTPException(409, READ_AGAIN)
     services.audit.write(principal.name, "feedback", id, "agrees" if agrees else "disagrees")
     return RedirectResponse(f"/studies/{id}#feedback", 303)
 
@@ -134,7 +145,7 @@ def download_manifest(services: HasServices, principal: SomeBody) -> Response:
 
 
 def _page(job: Job, services: Services) -> dict[str, Any] | None:
-    if job.result is None or job.state in OPEN:
+    if job.result is None:
         return None
     file = services.storage.result_file(job.id, job.result, PAGE)
     return None if file is None else dict(json.loads(file.read_bytes()))

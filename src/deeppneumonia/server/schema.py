@@ -141,7 +141,25 @@ def _identities(connection: Connection) -> None:
     IDENTITIES.create(connection)
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first, _feedback, _identities)
+def _one_answer(connection: Connection) -> None:
+    """What earlier versions left: an answer from before more images came, words on what is gone."""
+    connection.execute(
+        text("UPDATE jobs SET status = NULL, diagnosis = NULL, result = NULL WHERE state <> 'done'")
+    )
+    connection.execute(text("DELETE FROM feedback WHERE job NOT IN (SELECT id FROM jobs)"))
+    if connection.dialect.name == "sqlite":
+        # INSERT OR REPLACE deletes the older row without asking the trigger against DELETE.
+        # In PostgreSQL, ON CONFLICT DO UPDATE asks the one against UPDATE.
+        connection.execute(
+            text(
+                "CREATE TRIGGER audit_no_replace BEFORE INSERT ON audit "
+                "WHEN EXISTS (SELECT 1 FROM audit WHERE number = NEW.number) "
+                "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+            )
+        )
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _feedback, _identities, _one_answer)
 """Step n brings version n to n + 1. A step that was once released never changes."""
 
 

@@ -39,10 +39,10 @@ def serve(
     # uvicorn sends itself the signal again when it is done, which would be the end of us there.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     services = open_services(settings)
-    if not settings.is_loopback and not settings.oidc and not services.accounts.users():
+    if settings.way_in and not settings.oidc and not services.accounts.users():
         raise ConfigError(
-            f"{settings.host} can be reached by others, and there is no user yet: add one with "
-            "`deeppneumonia users add NAME --role admin`, or listen on 127.0.0.1."
+            f"{settings.way_in}, and there is no user yet: add one with `deeppneumonia users add "
+            "NAME --role admin`, or listen on 127.0.0.1 without a proxy."
         )
     app = create_app(settings, services)  # refuses wrong settings before anything is started
     listener = _listen(settings)

@@ -31,10 +31,12 @@ class Settings:
     """0 takes a free one."""
 
     public_hosts: tuple[str, ...] = ()
-    """Names under which browsers reach this server beside `host`, as a proxy passes them on."""
+    """Names under which browsers reach this server beside `host`, as a proxy passes them on; with
+    any, nobody gets in without a login."""
 
     behind_tls: bool = False
-    """A proxy speaks HTTPS for us: cookies are marked secure, browsers are told to stay."""
+    """A proxy speaks HTTPS for us: cookies are marked secure, browsers are told to stay, and nobody
+    gets in without a login."""
 
     workers: int = 1
     """Worker processes on this machine; each loads the model once."""
@@ -105,9 +107,13 @@ class Settings:
         return self.database or f"sqlite:///{self.folder.absolute() / 'server.db'}"
 
     @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach the server."""
-        return is_loopback(self.host)
+    def way_in(self) -> str:
+        """How others than this machine's own people reach the server; empty when they cannot."""
+        if not is_loopback(self.host):
+            return f"{self.host} can be reached by others"
+        if self.behind_tls or self.public_hosts:
+            return "behind_tls or public_hosts says that others come in through a proxy"
+        return ""
 
     def to_json(self) -> str:
         """All of it as one line, for a worker's standard input; holds the database's password."""

@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ KNOWN_SUFFIXES = (
 )  # fmt: skip
 ID_PATTERN = r"[0-9a-f]{32}"
 DAY_S = 86_400
+KINDS = ("uploads", "results")
 
 
 class DiskFullError(DeepPneumoniaError):
@@ -179,16 +180,47 @@ class Storage:
         return self.result(id, name) / file if file in self.result_files(id, name) else None
 
     def remove(self, id: str) -> None:
-        """Delete the upload and every answer of a study."""
-        for kind in ("uploads", "results"):
+        """Delete the folders of a study that has no row, nor is getting one."""
+        for kind in KINDS:
             shutil.rmtree(self.data / kind / _checked(id), ignore_errors=True)
+
+    @contextmanager
+    def removing(self, id: str) -> Iterator[Callable[[], None]]:
+        """Delete the upload and every answer of a study, if what is given here is called.
+
+        It is called where the row goes, and moves the folders away at once, so that images which
+        come next begin a new one. They are deleted when the block ends without an error, and else
+        put back. A kill leaves them to `sweep_incoming`.
+        """
+        aside = self.data / "incoming" / secrets.token_hex(16)
+        try:
+            yield lambda: self._move_away(_checked(id), aside)
+        except BaseException:
+            self._put_back(id, aside)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def _move_away(self, id: str, aside: Path) -> None:
+        aside.mkdir(mode=0o700)
+        for kind in KINDS:
+            with contextlib.suppress(FileNotFoundError):
+                (self.data / kind / id).rename(aside / kind)
+
+    def _put_back(self, id: str, aside: Path) -> None:
+        for kind in KINDS:
+            if (aside / kind).is_dir():
+                folder = self.data / kind / id
+                folder.mkdir(mode=0o700, exist_ok=True)  # more may have come
+                for one in (aside / kind).iterdir():
+                    one.rename(folder / one.name)
+        shutil.rmtree(aside, ignore_errors=True)
 
     def ids(self, *, older_than_s: float) -> set[str]:
         """Studies that have a folder which was not changed for this long."""
         limit = time.time() - older_than_s
         return {
             folder.name
-            for kind in ("uploads", "results")
+            for kind in KINDS
             for folder in (self.data / kind).iterdir()
             if re.fullmatch(ID_PATTERN, folder.name) and folder.stat().st_mtime < limit
         }

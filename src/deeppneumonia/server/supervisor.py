@@ -10,7 +10,9 @@ import time
 from collections.abc import Sequence
 
 from deeppneumonia.server.database import DatabaseAwayError, patiently
+from deeppneumonia.server.removal import remove, remove_unknown
 from deeppneumonia.server.services import Services
+from deeppneumonia.server.storage import DAY_S
 from deeppneumonia.server.worker import is_gone, name_of
 
 logger = logging.getLogger(__name__)
@@ -100,15 +102,14 @@ class Supervisor:
 
 def tidy(services: Services) -> None:
     """Delete what has been kept long enough, and what nobody owns."""
-    days = services.settings.retention_days
-    for id in services.jobs.finished_before(days * 86_400) if days else []:
-        if services.jobs.delete(id):
-            services.storage.remove(id)
+    age_s = services.settings.retention_days * DAY_S
+    for id in services.jobs.finished_before(age_s) if age_s else []:
+        if remove(services, id, finished_for_s=age_s):
             services.audit.write("server", "retention", id)
     # Young folders may belong to an upload whose row is just being written.
     for id in services.storage.ids(older_than_s=HOUR_S):
         if services.jobs.get(id) is None:
-            services.storage.remove(id)
+            remove_unknown(services, id)
     services.storage.sweep_incoming()
     services.accounts.remove_expired()
 

@@ -118,10 +118,12 @@ class Worklist:
 
     def finished_before(self, age_s: float) -> Sequence[str]:
         """Ids of jobs that were finished longer ago than this, in whatever way."""
-        limit = self.database.now - age_s
         with self.database.read() as connection:
-            query = select(JOBS.c.id).where(JOBS.c.state.not_in(OPEN), JOBS.c.finished < limit)
+            query = select(JOBS.c.id).where(self._finished_for(age_s))
             return connection.execute(query).scalars().all()
+
+    def _finished_for(self, age_s: float) -> ColumnElement[bool]:
+        return and_(JOBS.c.state.not_in(OPEN), JOBS.c.finished < self.database.now - age_s)
 
     def _find(self, *conditions: ColumnElement[bool]) -> Job | None:
         with self.database.read() as connection:
