@@ -218,7 +218,9 @@ def test_every_toml_block_of_the_server_is_a_configuration(block: Block, tmp_pat
     from deeppneumonia.server.dicom_settings import NodeSettings
     from deeppneumonia.server.settings import Settings
 
-    (tmp_path / "config.toml").write_text(block.text)
+    (tmp_path / "archive").write_text("Bearer token")  # read when settings are loaded
+    text = block.text.replace("/etc/deeppneumonia/archive", str(tmp_path / "archive"))
+    (tmp_path / "config.toml").write_text(text)
     Settings.from_toml(tmp_path / "config.toml")
     NodeSettings.from_toml(tmp_path / "config.toml")
 

@@ -69,10 +69,9 @@ def evaluation_report(
     """
     tested = answer_set(labels, probabilities, groups, class_names, temperature=temperature)
     draws = {"repeats": repeats, "seed": seed}
-    absent = [name for index, name in enumerate(class_names) if index not in labels]
     return {
         "classes": list(tested.classes),
-        "absent_classes": absent,
+        "absent_classes": [name for i, name in enumerate(class_names) if i not in labels],
         "renormalised": len(tested.classes) < len(class_names),
         "positive_class": tested.classes[0] if len(tested.classes) == 2 else None,
         "interval": {
