@@ -56,12 +56,12 @@ def test_each_missing_slice_is_found(missing):
     heights = np.delete(np.arange(10) * 1.25, missing)
     with pytest.raises(MissingSlicesError) as caught:
         check_spacing(heights)
-    assert (caught.value.after_slice, caught.value.gap_mm) == (missing, 2.5)
+    assert (caught.value.after_slice, caught.value.gap_mm) == (missing - 1, 2.5)
 
 
 def test_several_gaps_are_counted():
     heights = np.delete(np.arange(20.0), [4, 11, 12])
-    with pytest.raises(MissingSlicesError, match=r"2 gaps, the first of 2\.0 mm after slice 4"):
+    with pytest.raises(MissingSlicesError, match=r"2 gaps, the first of 2\.0 mm after slice 3"):
         check_spacing(heights)
 
 
@@ -81,7 +81,7 @@ def test_a_leaning_stack_is_refused_with_its_angle(tilt_deg):
 
 def test_a_slice_beside_the_line_is_refused():
     places = [(4.0 if z == 3 else 0.0, 0, z) for z in range(10)]
-    with pytest.raises(StudyError, match=r"Slice 4 .* lies 4\.0 mm beside the line"):
+    with pytest.raises(StudyError, match=r"Slice 3 .* lies 4\.0 mm beside the line"):
         stack_slices(places, AXIAL, (1, 1))
 
 

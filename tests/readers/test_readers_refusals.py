@@ -48,7 +48,7 @@ def test_a_gap_is_refused_with_its_place_and_size(lab, tmp_path):
     slices = lab.chest()
     del slices[4]
     message = refusal(MissingSlicesError, lab.save(slices, tmp_path))
-    assert "a gap of 6.0 mm after slice 4 (counted from the feet)" in message
+    assert "a gap of 6.0 mm after slice 3 (the lowest is 0)" in message
     assert "a slice every 3.0 mm" in message
 
 

@@ -58,7 +58,7 @@ class ChildSlices:
         kind = str(head.get("type"))
         if kind not in PIXEL_TYPES or len(body) != rows * columns * np.dtype(kind).itemsize:
             raise UnsafeInputError(
-                f"Slice {index + 1} (counted from the feet) came back in another size than the "
+                f"Slice {index} (the lowest is 0) came back in another size than the "
                 "study's: the file is damaged; export the study again."
             )
         return np.frombuffer(body, kind).reshape(rows, columns)

@@ -72,7 +72,7 @@ class DicomSlices:
         try:
             stored = decode_stored(header)
         except StudyError as error:
-            raise StudyError(f"Slice {index + 1} (counted from the feet): {error}") from error
+            raise StudyError(f"Slice {index} (the lowest is 0): {error}") from error
         return to_hu(stored, header, self.dtype)
 
 

@@ -90,7 +90,7 @@ def _headers_of(files: Sequence[Path], wanted: str | None) -> tuple[SliceHeader,
     if len(patients) > 1:
         raise MixedPatientsError(
             f"The images belong to {len(patients)} different patients (Patient ID), where one is "
-            "expected: give the study of one patient."
+            "expected: give the study of one patient; a folder of many is read with --workers."
         )
     if wanted is not None and (studies := {h.study_uid for h in headers if h.series_uid == wanted}):
         headers = tuple(h for h in headers if h.study_uid in studies)

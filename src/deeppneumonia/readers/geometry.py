@@ -40,8 +40,8 @@ class MissingSlicesError(StudyError):
         self.gap_mm = gap_mm
         count = "a gap" if gaps == 1 else f"{gaps} gaps, the first"
         super().__init__(
-            f"There is {count} of {gap_mm:.1f} mm after slice {after_slice} (counted from the "
-            f"feet), where this series has a slice every {spacing_mm:.1f} mm: slices are missing. "
+            f"There is {count} of {gap_mm:.1f} mm after slice {after_slice} (the lowest is "
+            f"0), where this series has a slice every {spacing_mm:.1f} mm: slices are missing. "
             "Export the whole series again."
         )
 
@@ -179,7 +179,7 @@ def check_line(places: NDArray[np.float64], normal: Vector) -> None:
     shifts = np.linalg.norm(places - places[0] - shares[:, None] * whole, axis=1)
     if shifts.max() > MAX_SHIFT_MM:
         raise StudyError(
-            f"Slice {int(shifts.argmax()) + 1} (counted from the feet) lies {shifts.max():.1f} mm "
+            f"Slice {int(shifts.argmax())} (the lowest is 0) lies {shifts.max():.1f} mm "
             f"beside the line of the others, where {MAX_SHIFT_MM:.0f} mm is allowed: "
             "export the series with one common centre."
         )
@@ -195,7 +195,7 @@ def check_spacing(distances: NDArray[np.float64]) -> None:
     if (steps[uneven] > 1.5 * spacing).all() and uneven.sum() <= len(steps) / 2:
         first = int(np.flatnonzero(uneven)[0])
         raise MissingSlicesError(
-            after_slice=first + 1,
+            after_slice=first,
             gap_mm=float(steps[first]),
             spacing_mm=spacing,
             gaps=int(uneven.sum()),
