@@ -111,7 +111,7 @@ def test_patients_add_up(trusted: dict[str, dict[str, int]]) -> None:
 def test_the_page_says_it_in_words_and_names_no_patient(trusted: dict[str, Path]) -> None:
     page = (trusted["out"] / "trust.html").read_text()
     # An untrained network knows nothing, and the page has to say that before anything else.
-    assert "no better than chance" in page
+    assert "not shown to beat chance" in page
     assert "Lungs blacked out" in page and "polyline" in page
     assert "PHANTOM" not in page and "://" not in page
 
