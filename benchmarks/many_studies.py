@@ -46,7 +46,7 @@ def write_studies(folder: Path, count: int) -> None:
     """So many studies as DICOM folders, each with UIDs of its own."""
     models = folder.with_name("phantoms")
     write_cohort(models, per_label=PHANTOMS // 3, shape=SHAPE, form=Form.DICOM)
-    phantoms = sorted(path for path in models.iterdir() if path.is_dir())
+    phantoms = sorted(models.glob("PHANTOM-*"))  # their lesions lie in a folder beside them
     slices = [[pydicom.dcmread(file) for file in sorted(one.iterdir())] for one in phantoms]
     for number in range(count):
         study = folder / f"study-{number:04d}"

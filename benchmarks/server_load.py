@@ -164,7 +164,7 @@ class Memory:
 def archives(folder: Path, count: int) -> list[bytes]:
     """Small phantom patients as zip archives, each another one."""
     write_cohort(folder, per_label=count, shape=(30, 256, 256), form=Form.DICOM)
-    return [_zipped(one) for one in sorted(folder.iterdir()) if one.is_dir()]
+    return [_zipped(one) for one in sorted(folder.glob("PHANTOM-*"))]
 
 
 def _zipped(patient: Path) -> bytes:

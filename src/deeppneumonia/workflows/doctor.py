@@ -71,7 +71,7 @@ def _default_model() -> str:
 def _phantom() -> str:
     with tempfile.TemporaryDirectory() as folder:
         manifest = make_cohort(Path(folder), patients_per_label=1, first_seed=0, form="dicom")
-        study = next(path for path in manifest.parent.iterdir() if path.is_dir())
+        study = next(manifest.parent.glob("PHANTOM-*"))  # not the folder of their lesions
         diagnosis = Diagnoser.load().diagnose(study)
     if diagnosis.status is Status.REFUSED:
         raise RuntimeError(f"a phantom patient was refused: {' '.join(diagnosis.reasons)}")
