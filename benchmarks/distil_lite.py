@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from deeppneumonia.checkpoint import load_checkpoint
+from deeppneumonia.datasets import SliceLoader
 from deeppneumonia.models import Network, create_model, load_start_weights
 from deeppneumonia.workflows.prepare import prepare_cache
 from deeppneumonia.workflows.recipes import read_recipe
@@ -59,7 +60,7 @@ def main() -> None:
 
 
 def teach(
-    student: Network, teacher: Network, loader: object, arguments: argparse.Namespace
+    student: Network, teacher: Network, loader: SliceLoader, arguments: argparse.Namespace
 ) -> None:
     """AdamW on the squared distance to the teacher's maps, each in its own units."""
     adapters = nn.ModuleList(
@@ -70,7 +71,7 @@ def teach(
     )
     for network in (student, teacher, adapters):
         network.to(memory_format=torch.channels_last)
-    learning = [p for p in (*student.backbone.parameters(), *adapters.parameters())]
+    learning = [*student.backbone.parameters(), *adapters.parameters()]
     optimizer = torch.optim.AdamW(
         [p for p in learning if p.requires_grad], lr=arguments.learning_rate, weight_decay=1e-4
     )

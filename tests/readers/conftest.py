@@ -1,11 +1,15 @@
 """The ramp CT of `awkward/ramp_ct.py` as fixtures."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from ramp_ct import COLUMN_MM, COLUMNS, ROW_MM, ROWS, SLICE_MM, chest, ct_slice, grid, ramp, save
+
+from deeppneumonia.readers import study
 
 
 class Lab:
@@ -21,6 +25,18 @@ class Lab:
 @pytest.fixture(scope="session")
 def lab() -> Lab:
     return Lab()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The ramp as a folder of DICOM files."""
+    return save(chest(), tmp_path / "ct")
+
+
+@pytest.fixture
+def known(folder: Path) -> NDArray[np.int16]:
+    """What is in it, read without a child."""
+    return study.read_volume(folder).array
 
 
 @pytest.fixture

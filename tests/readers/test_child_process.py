@@ -30,11 +30,6 @@ from deeppneumonia.readers.messages import ChangedStudyError
 from deeppneumonia.readers.process import start_template
 
 
-@pytest.fixture
-def folder(lab, tmp_path):
-    return lab.save(lab.chest(), tmp_path / "ct")
-
-
 def children() -> list[int]:
     """Processes that the template of this process has forked."""
     template = start_template()._process.pid

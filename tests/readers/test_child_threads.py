@@ -23,11 +23,6 @@ from deeppneumonia.readers.children import MAX_CHILDREN
 from deeppneumonia.readers.process import ReadingProcessError, start_template
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return save(chest(), tmp_path / "ct")
-
-
 def in_threads(count: int, work: Callable[[int], None]) -> None:
     """Run `work` in as many threads at once; the first error of any of them is raised."""
     errors: list[BaseException] = []

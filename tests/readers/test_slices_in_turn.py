@@ -21,16 +21,6 @@ LONG_S = 60.0
 """Many times what any of these takes, however busy the machine is."""
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return save(chest(), tmp_path / "ct")
-
-
-@pytest.fixture
-def known(folder: Path) -> NDArray[np.int16]:
-    return study.read_volume(folder).array
-
-
 def in_time(work: Callable[[], None]) -> None:
     """Run what may hang; its error is raised here."""
     errors: list[BaseException] = []

@@ -15,20 +15,10 @@ from ramp_ct import chest, save
 
 from deeppneumonia.domain.volume import Volume
 from deeppneumonia.errors import StudyError
-from deeppneumonia.readers import UnsafeInputError, read_volume, sharing_a_child, study
+from deeppneumonia.readers import UnsafeInputError, read_volume, sharing_a_child
 from deeppneumonia.readers.child_slices import children
 from deeppneumonia.readers.children import MAX_CHILDREN
 from deeppneumonia.readers.messages import ChangedStudyError
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return save(chest(), tmp_path / "ct")
-
-
-@pytest.fixture
-def known(folder: Path) -> NDArray[np.int16]:
-    return study.read_volume(folder).array
 
 
 @pytest.fixture
