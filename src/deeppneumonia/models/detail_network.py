@@ -21,7 +21,7 @@ DETAIL_PX = 224
 class DetailNetwork(Network):
     """A network that proposes details, reads them, and answers from them and the whole picture."""
 
-    ranked_pairs: ClassVar[int] = 1
+    ranked_pairs: ClassVar[float] = 1
     """L_rank is divided by this."""
 
     def __init__(self, name: str, backbone: Backbone) -> None:

@@ -76,7 +76,7 @@ class DreNetFpn(DetailNetwork):
             lesion = self.lesion(fine.float())  # (N, 1, S/8, S/8)
             # A detail is proposed for the lesion told in it; the learned score adds to its odds.
             scores = scores + log_odds_in(grid, lesion[:, 0].detach())
-            picks = pick_details(scores.detach(), grid.overlaps, grid.small)  # (N, K)
+            picks = self.pick(scores.detach(), grid)  # (N, K)
             boxes = grid.boxes[picks]  # (N, K, 4)
             # What is read of the map is read where the lesion is: so a heat map lies there too.
             fine = self.image_map(fine.float() * lesion.sigmoid())
@@ -98,6 +98,10 @@ class DreNetFpn(DetailNetwork):
                 ),
                 lesion_logits=lesion[:, 0],
             )
+
+    def pick(self, scores: Tensor, grid: SquareGrid) -> Tensor:
+        """Positions (N, K) of the details among scored squares (N, A)."""
+        return pick_details(scores, grid.overlaps, grid.small)
 
     def loss(
         self,
