@@ -7,9 +7,11 @@ from deeppneumonia.evaluation import (
     at_threshold,
     calibrate,
     choose_confidence_threshold,
+    ece_by_chance,
     fit_temperature,
     operating_points,
     reliability_curve,
+    score,
 )
 
 
@@ -66,6 +68,35 @@ def test_reliability_of_a_bin_is_its_share_of_right_answers() -> None:
     assert curve.accuracy[sure] == pytest.approx(2 / 3)
     assert curve.confidence[sure] == pytest.approx(0.9)
     assert np.isnan(curve.accuracy[0])
+
+
+def test_true_probabilities_show_the_calibration_error_that_chance_makes() -> None:
+    # 30 patients in one bin, each right with 0.7: |share right - 0.7| has the mean
+    # sqrt(2 / pi * 0.7 * 0.3 / 30), by the normal approximation
+    chance = ece_by_chance(two_classes([0.7] * 30))
+    assert chance["value"] == pytest.approx(np.sqrt(2 / np.pi * 0.7 * 0.3 / 30), rel=0.05)
+    assert chance["low"] < chance["value"] < chance["high"]
+
+
+def test_the_error_by_chance_falls_with_the_number_of_patients() -> None:
+    probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], 2000)
+    few, many = ece_by_chance(probabilities[:50]), ece_by_chance(probabilities)
+    assert few["value"] > 4 * many["value"]
+    refused = np.full((50, 3), np.nan)
+    assert ece_by_chance(np.concatenate([refused, probabilities[:50]])) == few
+    assert ece_by_chance(refused)["value"] is None
+
+
+def test_probabilities_that_are_true_have_an_error_inside_that_of_chance() -> None:
+    rng = np.random.default_rng(3)
+    inside = 0
+    for _ in range(40):
+        probabilities = rng.dirichlet([2, 1, 1], 80)
+        labels = (rng.random((80, 1)) > probabilities.cumsum(axis=1)).sum(axis=1).clip(max=2)
+        found = score(labels, probabilities, "abc").metrics["ece"]
+        chance = ece_by_chance(probabilities, repeats=200)
+        inside += chance["low"] <= found <= chance["high"]
+    assert inside >= 34  # 95 % of 40 are 38
 
 
 def test_a_good_validation_split_answers_everybody() -> None:

@@ -16,6 +16,7 @@ from deeppneumonia.cli.console import (
     print_scores,
     remark,
     renaming,
+    score_cell,
 )
 from deeppneumonia.cli.progress import progress_bar
 
@@ -75,11 +76,21 @@ def evaluate(
             quiet=quiet,
         )
     _print_table(metrics)
+    remark(_calibration(metrics), quiet=quiet)
     if metrics["interval"]["remark"]:
         remark(metrics["interval"]["remark"], quiet=quiet)
     remark(f"tables and figures in {out}", quiet=quiet)
     if trust:
         remark(f"what the network relies on: {out / 'trust.html'}", quiet=quiet)
+
+
+def _calibration(metrics: dict[str, Any]) -> str:
+    """The calibration error beside that of probabilities which are true."""
+    found, chance = metrics["patient"]["ece"], metrics["patient_ece_by_chance"]
+    return (
+        f"calibration error (ECE) of the patients {score_cell(found)}; were every probability "
+        f"true, as many patients would show {score_cell(chance)} by chance"
+    )
 
 
 def _print_table(metrics: dict[str, Any]) -> None:

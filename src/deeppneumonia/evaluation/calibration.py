@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from deeppneumonia.evaluation.bootstrap import REPEATS, Interval, interval, undefined
 from deeppneumonia.evaluation.metrics import (
     CALIBRATION_BINS,
     Floats,
@@ -121,6 +122,33 @@ def reliability_curve(
             accuracy=correct @ in_bin / counts,
             counts=counts.astype(np.int64),
         )
+
+
+def ece_by_chance(
+    probabilities: NDArray[np.floating], *, repeats: int = REPEATS, seed: int = 0
+) -> Interval:
+    """The calibration error that these probabilities would show if every one of them were true.
+
+    In a bin of few patients the share of right decisions differs from their confidence by chance,
+    and the error counts that too: of some dozens of patients none can have one near 0.
+
+    Args:
+        probabilities: (n, C), calibrated; NaN rows are left out.
+        repeats: how often right and wrong are drawn by them.
+        seed: of the draws.
+
+    Returns:
+        The mean of the draws, and the middle 95 % of them; undefined without an answer.
+    """
+    confidence = probabilities[is_answered(probabilities)].max(axis=1, initial=0)  # (n,)
+    if not len(confidence):
+        return undefined()
+    rng, bins = np.random.default_rng(seed), confidence_bin(confidence)
+    errors = np.empty(repeats)
+    for draw in range(repeats):
+        surplus = (rng.random(len(confidence)) < confidence) - confidence  # right, minus expected
+        errors[draw] = np.abs(np.bincount(bins, surplus)).sum() / len(confidence)
+    return interval(float(errors.mean()), errors)
 
 
 def choose_confidence_threshold(

@@ -6,6 +6,7 @@ A metric is {"value", "low", "high"}, None where it is not defined. The keys:
     slice, patient: every metric over the answered, with `per_class` for three classes or more
     slice_refusals_as_half, patient_refusals_as_half: the same with each refusal counted as 1/C
         for every class, 0.5 when there are two
+    patient_ece_by_chance: the `ece` that the patients' probabilities would show if they were true
     confusion: {"classes", "slice", "patient"}, rows the truth, over the answered
     counts: {"slice", "patient"}, rows of each class, the refused ones included
     coverage: {"slice", "patient"}: {"answered", "total", "fraction", "per_class"}
@@ -32,6 +33,7 @@ from deeppneumonia.evaluation.bootstrap import (
     score_with_intervals,
     undefined,
 )
+from deeppneumonia.evaluation.calibration import ece_by_chance
 from deeppneumonia.evaluation.metrics import score
 from deeppneumonia.evaluation.patients import is_answered, refusals_as_uniform
 from deeppneumonia.evaluation.shortcuts import Baseline
@@ -82,6 +84,7 @@ def evaluation_report(
         },
         "temperature": temperature,
         **_blocks(tested, draws),
+        "patient_ece_by_chance": ece_by_chance(tested.patients.probabilities, **draws),
         "confusion": {
             "classes": list(tested.classes),
             "slice": _confusion(tested.slices, tested.classes),
