@@ -213,6 +213,25 @@ def test_with_two_patients_the_old_checkpoint_is_kept(checkpoint: Path, tmp_path
     assert "fine-tuned" not in found["rows"]
 
 
+def test_nothing_is_fitted_to_patients_who_are_kept_for_a_test(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    manifest = hospital_of_squares(tmp_path / "hospital", patients=6)
+    head, *lines = manifest.read_text().splitlines()
+    parts = ["train", "train", "validation", "validation", "test", "test"]
+    marked = [f"{line},{part}" for line, part in zip(lines, parts, strict=True)]
+    manifest.write_text("\n".join([f"{head},split", *marked]) + "\n")
+    found = finetune(
+        checkpoint, manifest, tmp_path / "out", FinetuneConfig(sizes=(2,)), device="cpu"
+    )
+    assert found["patients"] == {"covid": 2, "healthy": 2}
+    assert found["test_patients"] == 2
+    all_test = [f"{line},test" for line in lines]
+    manifest.write_text("\n".join([f"{head},split", *all_test]) + "\n")
+    with pytest.raises(ManifestError, match="nothing is fitted to test patients"):
+        finetune(checkpoint, manifest, tmp_path / "out", device="cpu")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "config", "message"),
     [
