@@ -183,6 +183,19 @@ def test_joined_manifests_of_one_site_share_their_people(tmp_path: Path) -> None
     assert list(joined.patients) == ["1"]
 
 
+def test_a_patient_of_two_sites_stays_one_person_in_joined_manifests(tmp_path: Path) -> None:
+    head = "path,patient_id,label,site\n"
+    at_wuhan = written(tmp_path, f"{head}a.png,1,covid,wuhan\n", "first.csv")
+    at_both = written(tmp_path, f"{head}b.png,1,covid,wuhan\nc.png,1,covid,east\n", "second.csv")
+    other = written(tmp_path, f"{head}d.png,1,healthy,moscow\n", "third.csv")
+    for order in ([at_wuhan, at_both, other], [other, at_both, at_wuhan]):
+        joined = join_manifests([read_manifest(path) for path in order])
+        whose = {row.path: row.patient_id for row in joined.rows}
+        assert whose == {
+            "a.png": "east/1", "b.png": "east/1", "c.png": "east/1", "d.png": "moscow/1",
+        }  # fmt: skip
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", REAL_SETS)
 def test_every_real_manifest_is_accepted(real_data: Path, name: str) -> None:

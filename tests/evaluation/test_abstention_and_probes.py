@@ -64,6 +64,17 @@ def test_what_holds_at_one_site_only_fails_when_it_is_left_out() -> None:
         assert not isinstance(measured, str) and (measured["value"] or 0) < 0.2
 
 
+def test_a_label_that_only_patients_of_both_sites_have_is_not_shared() -> None:
+    features, labels, groups, sites = cohort(1.0)
+    south = np.array(sites) == "south"
+    labels = np.where(south, 0, labels)
+    labels[-1], groups[-1] = 1, groups[2]  # the only ill patient of the south is one of the north
+    assert labels[2] == 1 and sites[2] == "north"
+    found = leave_one_site_out(features, labels, groups, sites)
+    assert found["north"] == "it and the other sites share fewer than two labels"
+    assert not isinstance(found["south"], str)
+
+
 def test_what_cannot_be_measured_says_why() -> None:
     features, labels, groups, sites = cohort(1.0)
     assert probe(features, labels * 0, groups) == "there is one label only"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from deeppneumonia.errors import ConfigError
+from deeppneumonia.reports.comparison import comparison_markdown
 from deeppneumonia.workflows.comparison_numbers import comparison_numbers, patient_answers
 from deeppneumonia.workflows.comparison_store import Comparison, SetAnswers
 
@@ -111,6 +112,23 @@ def test_a_patient_without_an_answer_counts_as_undecided() -> None:
     assert resnet["refused_patients"] == 1
     assert resnet["patient"]["accuracy"]["value"] == pytest.approx(5.5 / 6)
     assert tested["slices"] == {"answered": 9, "total": 12}
+
+
+def test_an_external_set_of_refused_studies_alone_spoils_no_table() -> None:
+    refused = answers(0.9, 0.8, 0.7, 0.3, 0.2, 0.1)
+    refused.slices[:] = np.nan
+    comparison = compared(resnet50=GOOD)
+    comparison = Comparison(comparison.facts, {"resnet50": {"test": GOOD, "elsewhere": refused}})
+    numbers = comparison_numbers(comparison)
+    assert numbers["sets"]["test"]["networks"]["resnet50"]["patient"]["auc"]["value"] == 1
+    elsewhere = numbers["sets"]["external elsewhere"]
+    assert elsewhere["slices"] == {"answered": 0, "total": 12}
+    resnet = elsewhere["networks"]["resnet50"]
+    assert resnet["refused_patients"] == 6
+    assert resnet["patient"]["auc"]["value"] == 0.5, "all undecided"
+    assert resnet["slice"]["auc"] == {"value": None, "low": None, "high": None}
+    facts = {"patients": {}, "folds": 3, "repeats": 1, "external": ["elsewhere"], "version": "0"}
+    assert "elsewhere" in comparison_markdown({**numbers, **facts}, {})
 
 
 def test_repeats_are_averaged() -> None:

@@ -80,6 +80,42 @@ def test_external_patients_may_be_in_no_fold(cohort: Path) -> None:
         external_manifest(plan, manifest, joined_manifest(plan))
 
 
+def test_external_patients_are_known_again_after_two_manifests_shared_their_ids(
+    tmp_path: Path,
+) -> None:
+    """Joining makes "north/1" of patient 1; an external manifest of the north says "1"."""
+    head = "path,patient_id,label,site\n"
+    for folder, text in {
+        "north": "a.png,1,covid,north\nb.png,2,healthy,north\n",
+        "south": "a.png,1,covid,south\nb.png,2,healthy,south\n",
+        "again": "a.png,1,covid,north\nb.png,3,healthy,north\n",
+        "east": "a.png,1,covid,east\nb.png,2,healthy,east\n",
+    }.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").touch()
+        (tmp_path / folder / "b.png").touch()
+        (tmp_path / folder / "manifest.csv").write_text(head + text)
+    north, south, again, east = (
+        tmp_path / name / "manifest.csv" for name in ("north", "south", "again", "east")
+    )
+    plan = read_plan(None, manifests=[north, south], external=[again, east], models=["resnet18"])
+    known = joined_manifest(plan)
+    assert {row.patient_id for row in known.rows} == {"north/1", "north/2", "south/1", "south/2"}
+    with pytest.raises(ManifestError, match=r"1 patients of .* in the folds too"):
+        external_manifest(plan, again, known)
+    assert len(external_manifest(plan, east, known).patients) == 2
+
+
+def test_an_external_set_may_not_bear_the_name_of_the_tested_patients(cohort: Path) -> None:
+    with pytest.raises(ConfigError, match="external set cannot be called 'test'"):
+        read_plan(
+            None,
+            manifests=[cohort / "manifest.csv"],
+            external=[Path("elsewhere/test.csv")],
+            models=["resnet18"],
+        )
+
+
 def test_two_external_sets_of_one_name_are_refused(cohort: Path) -> None:
     manifest = cohort / "manifest.csv"
     with pytest.raises(ConfigError, match="external set 'phantoms' is named twice"):

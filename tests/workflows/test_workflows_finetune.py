@@ -12,6 +12,7 @@ import torch
 from deeppneumonia.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
 from deeppneumonia.domain import ClassSet
 from deeppneumonia.errors import ManifestError
+from deeppneumonia.evaluation import answer_set
 from deeppneumonia.evaluation.patients import over_classes
 from deeppneumonia.inference.outliers import FeatureStatistics, fit_statistics
 from deeppneumonia.models import create_model
@@ -21,7 +22,14 @@ from deeppneumonia.workflows.draws import draw_patients
 from deeppneumonia.workflows.finetune import FinetuneConfig, finetune
 from deeppneumonia.workflows.finetune_save import with_hospital_inside
 from deeppneumonia.workflows.finetune_scores import Answered, is_better, is_less_surprised
-from deeppneumonia.workflows.tuning import Slices, Tuned, calibrated_patients, nested_answers, tune
+from deeppneumonia.workflows.tuning import (
+    Slices,
+    Tuned,
+    answers_of,
+    calibrated_patients,
+    nested_answers,
+    tune,
+)
 
 CLASSES = ClassSet(("covid", "bacterial", "healthy"))
 IGNORANT = LinearHead(np.zeros((3, 8)), np.zeros(3))
@@ -72,6 +80,21 @@ def test_the_guard_does_not_take_a_new_temperature_for_a_new_head() -> None:
     _, before = calibrated_patients(Tuned(sure, 1.0, 1.0), known)
     assert is_less_surprised(answered, refreshed, before)
     assert not is_better(answered, tuned, refreshed)
+
+
+def test_before_and_after_are_answered_as_evaluate_answers_them() -> None:
+    """One head and one temperature have one answer, also where the hospital lacks a class."""
+    known = hospital(40)
+    head = LinearHead(np.random.default_rng(1).normal(size=(3, 8)), np.zeros(3))
+    labels, found = calibrated_patients(Tuned(head, 2.0, 1.0), known)
+    scored = answer_set(
+        known.labels, head.probabilities(known.inputs), known.patients.tolist(), CLASSES.labels,
+        temperature=2.0,
+    ).patients  # fmt: skip
+    assert labels.tolist() == scored.labels.tolist()
+    np.testing.assert_allclose(found, scored.probabilities, atol=1e-9)  # rounding
+    _, held_out = answers_of(Tuned(head, 2.0, 1.0), known)
+    np.testing.assert_allclose(found, over_classes(held_out, known.present), atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -188,6 +211,25 @@ def test_with_two_patients_the_old_checkpoint_is_kept(checkpoint: Path, tmp_path
     assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
     assert documented_keys("finetune.json") == set(found)
     assert "fine-tuned" not in found["rows"]
+
+
+def test_nothing_is_fitted_to_patients_who_are_kept_for_a_test(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    manifest = hospital_of_squares(tmp_path / "hospital", patients=6)
+    head, *lines = manifest.read_text().splitlines()
+    parts = ["train", "train", "validation", "validation", "test", "test"]
+    marked = [f"{line},{part}" for line, part in zip(lines, parts, strict=True)]
+    manifest.write_text("\n".join([f"{head},split", *marked]) + "\n")
+    found = finetune(
+        checkpoint, manifest, tmp_path / "out", FinetuneConfig(sizes=(2,)), device="cpu"
+    )
+    assert found["patients"] == {"covid": 2, "healthy": 2}
+    assert found["test_patients"] == 2
+    all_test = [f"{line},test" for line in lines]
+    manifest.write_text("\n".join([f"{head},split", *all_test]) + "\n")
+    with pytest.raises(ManifestError, match="nothing is fitted to test patients"):
+        finetune(checkpoint, manifest, tmp_path / "out", device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,15 @@ def test_statistics_need_both_splits(checkpoint: Path, cohort: Path, tmp_path: P
     assert not (tmp_path / "c.safetensors").exists()
 
 
+def test_a_threshold_needs_validation_patients(
+    checkpoint: Path, cohort: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="names none with a usable slice"):
+        refit_confidence(
+            checkpoint, cohort / "manifest.csv", tmp_path / "c.safetensors", cache=tmp_path / "c"
+        )
+
+
 def test_everything_asked_for_is_measured(trusted: dict[str, dict[str, dict[str, object]]]) -> None:
     pictures = trusted["pictures"]
     assert set(pictures["without"]) == {

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from deeppneumonia.reports.trust_page import TrustPage
 from deeppneumonia.workflows.trust_findings import trust_page
 
 WHOLE = {"value": 0.9, "low": 0.8, "high": 1.0}
@@ -19,7 +20,11 @@ ANSWERS: dict[str, Any] = {
 
 def sentences(as_it_is: dict[str, Any], blacked_out: dict[str, Any]) -> tuple[str, ...]:
     """The grave ones, where only these two figures were measured."""
-    page = trust_page(
+    return page_of(as_it_is, blacked_out).grave
+
+
+def page_of(as_it_is: dict[str, Any], blacked_out: dict[str, Any]) -> TrustPage:
+    return trust_page(
         {
             "pictures": {
                 "as_it_is": as_it_is,
@@ -36,7 +41,6 @@ def sentences(as_it_is: dict[str, Any], blacked_out: dict[str, Any]) -> tuple[st
             "manifest_sha256": "0",
         }
     )  # fmt: skip
-    return page.grave
 
 
 def test_one_patient_of_a_class_shows_nothing_better_than_chance() -> None:
@@ -47,3 +51,12 @@ def test_one_patient_of_a_class_shows_nothing_better_than_chance() -> None:
 def test_a_control_of_one_patient_does_not_reassure() -> None:
     (sentence,) = sentences(WHOLE, OF_ONE_PATIENT)
     assert sentence.startswith("Whether it needs lung tissue is not shown")
+
+
+def test_chance_is_only_said_where_the_interval_holds_it() -> None:
+    above, holding = (
+        page_of(WHOLE, {"value": 0.75, "low": 0.58, "high": 0.9}),
+        page_of(WHOLE, {"value": 0.55, "low": 0.45, "high": 0.65}),
+    )
+    assert any("still knows somewhat more than chance" in sentence for sentence in above.fine)
+    assert any("is not shown to know better than chance" in sentence for sentence in holding.fine)

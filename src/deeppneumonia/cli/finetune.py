@@ -90,6 +90,8 @@ def _numbers(words: str) -> tuple[int, ...]:
 
 def _print(found: dict[str, Any]) -> None:
     counts = ", ".join(f"{label} {count}" for label, count in found["patients"].items())
+    if found["test_patients"]:
+        counts += f"; left out for a test: {found['test_patients']}"
     typer.echo(f"{found['decision']}\n\npatients: {counts}\n")
     typer.echo(f"{'':34}{'AUC':>20}{'gain in AUC':>24}{'log loss':>10}{'ECE':>8}")
     for title, row in found["rows"].items():

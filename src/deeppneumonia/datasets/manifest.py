@@ -115,8 +115,9 @@ def join_manifests(manifests: Sequence[Manifest]) -> Manifest:
     """One manifest of several, with paths relative to the folder that all of them share.
 
     Rows without a site get the name of their manifest's folder. A patient id that two manifests
-    use for different sites stands for two people: it then becomes `site/patient_id`. Lines are
-    numbered anew, as `write_manifest` would write them; those of a single manifest stay.
+    use for different sites stands for two people: it then becomes `site/patient_id`. Where they
+    have a site in common it is one person, scanned at all of their sites. Lines are numbered anew,
+    as `write_manifest` would write them; those of a single manifest stay.
 
     Raises:
         ManifestError: if rows of the manifests contradict each other, or none is given.
@@ -127,9 +128,9 @@ def join_manifests(manifests: Sequence[Manifest]) -> Manifest:
     if len(sited) == 1:
         return sited[0]
     folder = Path(os.path.commonpath([manifest.folder.resolve() for manifest in sited]))
-    clashing = _clashing_patients(sited)
+    people = _people(sited)
     moved = [
-        replace(row, patient_id=_unique_id(manifest, row, clashing))
+        replace(row, patient_id=_unique_id(row, people[row.patient_id]))
         for manifest in sited
         for row in moved_rows(manifest, folder)
     ]
@@ -191,24 +192,24 @@ def _with_sites(manifest: Manifest) -> Manifest:
     return manifest.with_rows(replace(row, site=row.site or folder_name) for row in manifest.rows)
 
 
-def _home(manifest: Manifest, row: ManifestRow) -> str:
-    """The one site that a patient is named after, even when scanned at two of them."""
-    return min(other.site for other in manifest.patients[row.patient_id])
-
-
-def _unique_id(manifest: Manifest, row: ManifestRow, clashing: set[str]) -> str:
-    if row.patient_id not in clashing:
-        return row.patient_id
-    return f"{_home(manifest, row)}/{row.patient_id}"
-
-
-def _clashing_patients(manifests: Sequence[Manifest]) -> set[str]:
-    """Ids that stand in two manifests under different sites."""
-    homes: dict[str, set[str]] = defaultdict(set)
+def _people(manifests: Sequence[Manifest]) -> Mapping[str, list[set[str]]]:
+    """The sites of each person who bears an id: what shares a manifest or a site is one person."""
+    people: dict[str, list[set[str]]] = defaultdict(list)
     for manifest in manifests:
         for patient, rows in manifest.patients.items():
-            homes[patient].add(_home(manifest, rows[0]))
-    return {patient for patient, sites in homes.items() if len(sites) > 1}
+            sites = {row.site for row in rows}
+            same = [one for one in people[patient] if one & sites]
+            others = [one for one in people[patient] if not one & sites]
+            people[patient] = [*others, sites.union(*same)]
+    return people
+
+
+def _unique_id(row: ManifestRow, people: Sequence[set[str]]) -> str:
+    """The id, with the least site of the person before it where it is that of several."""
+    if len(people) == 1:
+        return row.patient_id
+    (home,) = (min(sites) for sites in people if row.site in sites)
+    return f"{home}/{row.patient_id}"
 
 
 def _refuse_repeated_paths(rows: Sequence[ManifestRow]) -> None:

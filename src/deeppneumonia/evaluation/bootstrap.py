@@ -78,7 +78,7 @@ def score_with_intervals(
     check_names(class_names, probabilities)
     answered = is_answered(probabilities)
     if not answered.any():
-        return _nothing_answered(class_names)
+        return nothing_answered(class_names)
     labels, probabilities = labels[answered], probabilities[answered]
     groups = [group for group, kept in zip(groups, answered, strict=True) if kept]
     return with_intervals(
@@ -209,7 +209,7 @@ def undefined() -> Interval:
     return Interval(value=None, low=None, high=None)
 
 
-def _nothing_answered(class_names: Sequence[str]) -> IntervalScores:
+def nothing_answered(class_names: Sequence[str]) -> IntervalScores:
     """The scores of a set in which every row is a refusal."""
     nothing = undefined()
     return IntervalScores(

@@ -75,11 +75,12 @@ def leave_one_site_out(
     found: dict[str, Interval | str] = {}
     for site in sorted(set(sites)):
         inside = where == site
-        shared = sorted(set(labels[inside].tolist()) & set(labels[~inside].tolist()))
+        elsewhere = ~inside & ~np.isin(names, names[inside])  # a patient of both sites is tested
+        shared = sorted(set(labels[inside].tolist()) & set(labels[elsewhere].tolist()))
         if len(shared) < 2:
             found[site] = "it and the other sites share fewer than two labels"
             continue
-        fitted = ~inside & np.isin(labels, shared) & ~np.isin(names, names[inside])
+        fitted = elsewhere & np.isin(labels, shared)
         tested = inside & np.isin(labels, shared)
         codes = np.searchsorted(shared, labels)
         answers = _read_out(features[fitted], codes[fitted], features[tested])

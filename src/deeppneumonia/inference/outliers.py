@@ -26,7 +26,7 @@ DIRECTIONS = 32
 """Free directions; with 2048 features they take 175 kB in the checkpoint."""
 
 ANSWERED = 0.98
-"""Share of patients like those of validation that lie within the limit."""
+"""Share of patients like those of validation that lie within the limit, if 49 or more set it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +160,9 @@ def fit_statistics(
 
 def limit_for(distances: Floats) -> float:
     """Within which a further patient lies with a probability of ANSWERED or more.
+
+    Below 49 patients no limit can promise so much: it is then the farthest of them, within which
+    a further one of their kind lies with a probability of P / (P + 1), as 10 in 11.
 
     Args:
         distances: (P,) of patients of the same kind, 1 or more of them.

@@ -17,6 +17,7 @@ from deeppneumonia.checkpoint import (
 )
 from deeppneumonia.datasets import Manifest, SliceCache, SliceEntry, build_cache, read_manifest
 from deeppneumonia.datasets.cache import Progress
+from deeppneumonia.errors import TrainingError
 from deeppneumonia.evaluation import (
     aggregate_by_patient,
     calibrate,
@@ -81,11 +82,20 @@ def refit_confidence(
         data: what the paths in the manifest are relative to; its own folder when None.
         device: auto, cpu, cuda or cuda:N.
         progress: called with (rows preprocessed, rows in all).
+
+    Raises:
+        CheckpointError, ManifestError: if something that was named cannot be used.
+        TrainingError: if no validation patient has a usable slice.
     """
     loaded = load_checkpoint(checkpoint)
     read = read_manifest(manifest, folder=data)
     wanted = read.with_rows(read.rows_of("validation"))
     cut = build_cache(wanted, loaded.metadata.preprocessing, cache, progress)
+    if not cut.kept:
+        raise TrainingError(
+            f"The confidence threshold is chosen on validation patients, and {manifest.name} names "
+            f"none with a usable slice: name a manifest whose `split` says who validated."
+        )
     metadata = _with_threshold(loaded.metadata, _Asked.of(loaded, cut, device), wanted)
     save_checkpoint(out, loaded.network, metadata)
     return metadata

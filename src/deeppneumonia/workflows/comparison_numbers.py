@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deeppneumonia.errors import ConfigError
 from deeppneumonia.evaluation import IntervalScores, aggregate_by_patient, calibrate, score
+from deeppneumonia.evaluation.bootstrap import nothing_answered
 from deeppneumonia.evaluation.calibration import SENSITIVITIES
 from deeppneumonia.evaluation.comparison import auc_interval, delong_test, mcnemar_test
 from deeppneumonia.evaluation.patients import (
@@ -168,9 +169,12 @@ def _slice_counts(answers: SetAnswers, site: str | None) -> dict[str, int]:
 
 
 def _slices(answers: SetAnswers, classes: Sequence[str], site: str | None) -> dict[str, Any]:
-    """The metrics of the answered slices, as the network gave them."""
+    """The metrics of the answered slices, as the network gave them; none without such a slice."""
     rows = _rows_of(answers, site)
     answered = rows[~np.isnan(answers.slices[:, rows]).any(axis=(0, 2))]
+    if not len(answered):
+        _, kept = classes_at_hand(answers.labels[rows], len(classes))
+        return _block(nothing_answered([classes[index] for index in kept]))
     labels, kept = classes_at_hand(answers.labels[answered], len(classes))
     patients = [answers.patients[row] for row in answered]
     probabilities = np.array([over_classes(one, kept) for one in answers.slices[:, answered]])

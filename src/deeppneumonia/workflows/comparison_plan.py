@@ -14,6 +14,7 @@ from typing import Any
 from deeppneumonia.datasets import Manifest, join_manifests, read_manifest
 from deeppneumonia.domain import ClassSet, Diagnosis
 from deeppneumonia.errors import ConfigError, ManifestError
+from deeppneumonia.workflows.comparison_store import TESTED
 from deeppneumonia.workflows.recipes import Recipe, read_toml, recipe_from
 
 SIX_STATISTICS = "six-statistics"
@@ -76,6 +77,11 @@ class ComparisonPlan:
         for what, names in (("network", self.names), ("external set", self.external_names)):
             if twice := [name for name in names if names.count(name) > 1]:
                 raise ConfigError(f"The {what} {twice[0]!r} is named twice: name it once.")
+        if TESTED in self.external_names:  # its answers would take the place of the folds'
+            raise ConfigError(
+                f"An external set cannot be called {TESTED!r}, as the patients of the folds are: "
+                f"rename the manifest, or its folder where it is called manifest.csv."
+            )
 
     @property
     def names(self) -> list[str]:
@@ -185,13 +191,22 @@ def external_manifest(plan: ComparisonPlan, path: Path, known: Manifest) -> Mani
             f"{path} holds none of the labels {', '.join(plan.classes.labels)}: rename its labels "
             f"in the recipe ([external] labels), or leave it out."
         )
-    trained = {(row.site, row.patient_id) for row in known.rows}
-    if shared := {(row.site, row.patient_id) for row in kept.rows} & trained:
+    if shared := _people(kept) & _people(known):
         raise ManifestError(
             f"{len(shared)} patients of {path} are compared on in the folds too, and external "
             f"patients must be in no training: leave one of the two manifests out."
         )
     return kept
+
+
+def _people(manifest: Manifest) -> set[tuple[str, str]]:
+    """Site and id of everybody; also the id from before joining put the site in front of it."""
+    found = set()
+    for patient, rows in manifest.patients.items():
+        home = min(row.site for row in rows)
+        own = patient.removeprefix(f"{home}/")
+        found |= {(row.site, name) for row in rows for name in (patient, own)}
+    return found
 
 
 def _table_of(path: Path | None) -> dict[str, Any]:

@@ -29,7 +29,9 @@ from deeppneumonia.errors import ManifestError
 from deeppneumonia.evaluation import (
     AnswerSet,
     Baseline,
+    aggregate_by_patient,
     answer_set,
+    calibrate,
     evaluation_report,
     picture_statistics,
     six_statistics_cross_validated,
@@ -95,7 +97,7 @@ def evaluate_manifests(  # noqa: PLR0913  (what may be said of an evaluation on 
     metrics["refusals"] = _refusals(scored)
     metrics["training_patients"] = _marked_for_training(manifest)
     answers = answer_set(*arguments, temperature=temperature)
-    metrics["indeterminate"] = _indeterminate(answers, checkpoint)
+    metrics["indeterminate"] = _indeterminate(answers, scored, checkpoint)
     _write(out, metrics, answers, scored, classes)
     if trust:
         examine_trust(checkpoint, manifest, scored, out, device=device, progress=progress)
@@ -157,15 +159,20 @@ def _marked_for_training(manifest: Manifest) -> int:
     return len({row.patient_id for row in manifest.rows if row.split == "train"})
 
 
-def _indeterminate(answers: AnswerSet, checkpoint: Checkpoint) -> dict[str, float | int | None]:
+def _indeterminate(
+    answers: AnswerSet, scored: Scored, checkpoint: Checkpoint
+) -> dict[str, float | int | None]:
     """What the confidence threshold does: patients left open, and how right the others are.
 
-    The scores count every patient; `diagnose` would call these ones indeterminate.
+    The scores count every patient; `diagnose` would call these ones indeterminate. It judges over
+    all classes of the checkpoint: rescaled over fewer, a lead is larger than the one that it sees.
     """
     level = checkpoint.metadata.thresholds.confidence
+    table = aggregate_by_patient(scored.labels, scored.probabilities, scored.groups)
+    everything = calibrate(table.probabilities, checkpoint.metadata.temperature)
+    answered = is_answered(everything)
+    clear = answered & (np.nan_to_num(everything).max(axis=1) >= level)
     probabilities = answers.patients.probabilities
-    answered = is_answered(probabilities)
-    clear = answered & (np.nan_to_num(probabilities).max(axis=1, initial=0) >= level)
     right = probabilities[clear].argmax(axis=1) == answers.patients.labels[clear]
     return {
         "threshold": level,

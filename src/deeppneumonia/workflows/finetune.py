@@ -44,6 +44,7 @@ from deeppneumonia.workflows.hospital import (
     open_hospital,
     patient_counts,
     rows_of_split,
+    without_test,
 )
 from deeppneumonia.workflows.releases import open_checkpoint
 from deeppneumonia.workflows.scored import labelled
@@ -96,7 +97,7 @@ def finetune(
 
     Args:
         checkpoint_name: a released name or a path.
-        manifest: labelled patients of the new hospital.
+        manifest: labelled patients of the new hospital; those with split `test` are left out.
         out: made where missing; also keeps the cut slices and what the last layer was given.
         config: what to measure.
         data: what the paths in the manifests are relative to; their own folders when None.
@@ -113,12 +114,16 @@ def finetune(
         read = read_manifest(path, folder=data, label_map=label_map)
         return labelled(rows_of_split(read, split), checkpoint)
 
-    rows = opened(manifest, None)
+    everybody = opened(manifest, None)
+    rows = without_test(everybody)
     old_rows = opened(config.old_site, config.old_split) if config.old_site else None
     out.mkdir(parents=True, exist_ok=True)
     checkpoint.network.to(choose_device(device))
     cache = out / "cache"
-    new = open_hospital(rows, checkpoint, cache, config.group, progress)
+    new = replace(
+        open_hospital(rows, checkpoint, cache, config.group, progress),
+        test_patients=len(everybody.patients) - len(rows.patients),
+    )
     old = open_hospital(old_rows, checkpoint, cache, None, progress) if old_rows else None
     layer = find_final_layer(checkpoint.network, new.pictures[0])
     return _compared(Reading(checkpoint, layer, cache, progress), new, old, config.sizes, out)
@@ -165,6 +170,7 @@ def _compared(
     points = [curve_point(start, short, n, seed=SEED) for n in sizes]
     result: dict[str, Any] = {
         "patients": patient_counts(new, checkpoint),
+        "test_patients": new.test_patients,
         "groups": len(set(new.groups.tolist())),
         "network": {"model": checkpoint.metadata.model, "sha256": checkpoint.sha256,
                     "layer": reading.layer},

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from deeppneumonia.checkpoint import Checkpoint
 from deeppneumonia.datasets import Manifest, SliceCache, build_cache
 from deeppneumonia.datasets.cache import Progress
+from deeppneumonia.datasets.splits import TEST
 from deeppneumonia.datasets.traces import ROWS_PER_PROCESS
 from deeppneumonia.errors import ManifestError
 from deeppneumonia.files import replacing
@@ -29,6 +30,8 @@ class Hospital:
     labels: NDArray[np.int64]
     patients: NDArray[np.str_]
     groups: NDArray[np.str_]
+    test_patients: int = 0
+    """Patients of the CSV who are not here, because its `split` keeps them for a test."""
 
     def slices(self, inputs: NDArray[np.floating]) -> Slices:
         """The same slices as the last layer is given them."""
@@ -78,6 +81,21 @@ def rows_of_split(manifest: Manifest, split: str | None) -> Manifest:
         raise ManifestError(
             f"No row of the old hospital has split {split!r}: leave --old-split out, or name one "
             f"that it has."
+        )
+    return chosen
+
+
+def without_test(manifest: Manifest) -> Manifest:
+    """The rows whose split is not `test`: who shall judge a result has no part in making it.
+
+    Raises:
+        ManifestError: where none is left.
+    """
+    chosen = manifest.with_rows(row for row in manifest.rows if row.split != TEST)
+    if not chosen.rows:
+        raise ManifestError(
+            f"Every row has split {TEST!r}, and nothing is fitted to test patients: name a "
+            f"manifest with other patients, or empty its `split` to use these."
         )
     return chosen
 

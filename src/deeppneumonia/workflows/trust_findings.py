@@ -104,11 +104,13 @@ def _on_view(name: str, title: str, measured: Any, usual: float) -> Sentence:
         return f"Whether it needs lung tissue is not shown: a class has one patient. {told}", True
     if _low(measured) > GIVEN_AWAY:
         return f"It can tell the label without seeing lung tissue. {told}", True
-    return f"Without lung tissue it does not know better than chance. {told}", False
+    if _low(measured) > 0.5:  # beyond chance, but not beyond what honest sets show
+        return f"Without lung tissue it still knows somewhat more than chance. {told}", False
+    return f"Without lung tissue it is not shown to know better than chance. {told}", False
 
 
 def _on_curve(title: str, worst: float, usual: float) -> Sentence:
-    told = f"{title}: the AUC falls from {usual:.2f} to {worst:.2f} at worst."
+    told = f"{title}: AUC {worst:.2f} at worst, with the picture as it is {usual:.2f}."
     if worst < usual - DROP:
         return f"Another scanner or export would change its answers. {told}", True
     return f"It bears this disturbance. {told}", False

@@ -146,12 +146,14 @@ def calibrated_patients(
 def by_patient(known: Slices, probabilities: NDArray[np.float64]) -> tuple[
     NDArray[np.int64], NDArray[np.float64]
 ]:  # fmt: skip
-    """Labels (P,) and mean probabilities (P, present) over the classes at hand."""
-    positions = np.searchsorted(known.present, known.labels)
-    table = aggregate_by_patient(
-        positions, over_classes(probabilities, known.present), known.patients.tolist()
-    )
-    return table.labels, table.probabilities
+    """Labels (P,) and mean probabilities (P, present) over the classes at hand.
+
+    The mean over the slices comes first, as where a patient is diagnosed and scored: a slice that
+    speaks for a class that this hospital lacks has little to say between the others.
+    """
+    table = aggregate_by_patient(known.labels, probabilities, known.patients.tolist())
+    positions = np.searchsorted(known.present, table.labels)
+    return positions, over_classes(table.probabilities, known.present)
 
 
 def by_patient_of(known: Slices, answers: NDArray[np.float64]) -> NDArray[np.float64]:
