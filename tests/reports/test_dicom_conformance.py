@@ -4,7 +4,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +34,8 @@ SOURCES: dict[str, dict[str, object]] = {
         "SpecificCharacterSet": ["", "ISO 2022 IR 87"],
         "PatientName": "Yamada^Tarou=山田^太郎",
     },
+    "undeclared-latin": {"PatientName": "Müller^Jörg".encode("latin-1")},
+    "undeclared-utf-8": {"PatientName": "Müller^Jörg".encode()},
     "misspelt-character-set": {"SpecificCharacterSet": "ISO IR 100"},
     "broken-patient": {"PatientAge": "39", "PatientSex": "female", "StudyID": "", "StudyDate": ""},
     "no-frame-of-reference": {"FrameOfReferenceUID": ""},
@@ -113,6 +115,74 @@ def test_a_name_in_several_character_sets_is_kept(
     for name in ("sr.dcm", "report.dcm"):
         kept = pydicom.dcmread(tmp_path / "out" / name)
         assert str(kept.PatientName) == "Yamada^Tarou=山田^太郎"
+
+
+@pytest.mark.parametrize("source", ["western", "undeclared-latin", "undeclared-utf-8"])
+def test_a_name_is_readable_whether_its_character_set_was_declared_or_not(
+    source: str, tmp_path: Path, refused: PatientDiagnosis, make_context: Context
+) -> None:
+    with pydicom.config.disable_value_validation():
+        folder = series.write_series(tmp_path / "in", **SOURCES[source])
+    write_outputs(refused, (), tmp_path / "out", make_context(read_volume(folder)))
+    for name in ("sr.dcm", "report.dcm"):
+        kept = pydicom.dcmread(tmp_path / "out" / name)
+        assert (kept.SpecificCharacterSet, str(kept.PatientName)) == ("ISO_IR 192", "Müller^Jörg")
+
+
+LONG = ("肺炎", "viral_pneumonia_influenza", "viral_pneumonia_other")
+
+
+@pytest.fixture
+def own_words(covid: PatientDiagnosis) -> tuple[PatientDiagnosis, list[KeySlice]]:
+    """An answer in a hospital's own labels, two of which begin alike."""
+    diagnosis, keys = series.answer_of(False, covid)
+
+    def renamed(old: Mapping[str, float]) -> dict[str, float]:
+        return dict(zip(LONG, old.values(), strict=True))
+
+    slices = tuple(replace(s, probabilities=renamed(s.probabilities)) for s in diagnosis.slices)
+    diagnosis = replace(
+        diagnosis,
+        slices=slices,
+        probabilities=renamed(diagnosis.probabilities),
+        diagnosis=LONG[0],
+    )
+    return diagnosis, [replace(k, prediction=slices[k.prediction.slice_index]) for k in keys]
+
+
+def test_labels_of_a_hospital_keep_their_words_and_codes_of_their_own(
+    own_words: tuple[PatientDiagnosis, list[KeySlice]], tmp_path: Path, make_context: Context
+) -> None:
+    volume = read_volume(series.write_series(tmp_path / "in"))
+    write_outputs(*own_words, tmp_path / "out", make_context(volume))
+    report = series.hd.sr.srread(tmp_path / "out" / "sr.dcm")
+    names = [
+        one.name for one in report.content.get_image_measurement_groups()[0].get_measurements()
+    ]
+    assert [name.meaning for name in names] == [f"Probability of {label}" for label in LONG]
+    assert len({name.value for name in names}) == len(LONG)
+    if shutil.which("dciodvfy"):
+        assert findings(tmp_path / "out" / "sr.dcm") == []
+
+
+@pytest.mark.parametrize("text", ["YES", "NO"])
+def test_all_objects_say_the_same_of_the_patient_and_of_text_in_the_pictures(
+    text: str, tmp_path: Path, covid: PatientDiagnosis, make_context: Context
+) -> None:
+    said = {
+        "IssuerOfPatientID": "HOSPITAL_A", "PatientIdentityRemoved": "YES",
+        "DeidentificationMethod": "by hand", "StudyDescription": "Chest",
+    }  # fmt: skip
+    folder = series.write_series(tmp_path / "in", BurnedInAnnotation=text, **said)
+    volume = read_volume(folder)
+    diagnosis, keys = series.answer_of(False, covid)
+    diagnosis = replace(diagnosis, flags=volume.flags)
+    written = write_outputs(diagnosis, keys, tmp_path / "out", make_context(volume))
+    objects = {path.name: pydicom.dcmread(path) for path in written if path.suffix == ".dcm"}
+    for dataset in objects.values():
+        assert {keyword: dataset.get(keyword) for keyword in said} == said
+    with_pictures = ["key_1.dcm", "key_2.dcm", "key_3.dcm", "report.dcm"]
+    assert {objects[name].BurnedInAnnotation for name in with_pictures} == {text}
 
 
 @needs_dciodvfy

@@ -181,8 +181,7 @@ def test_healthy_slices_say_that_nothing_is_drawn(
 ) -> None:
     document = compose(healthy, draw_keys(healthy), ct_context)
     assert document.findings[-1] == (
-        "No detail at or above the model's level of 0.80 was found on any slice, so no box is "
-        "drawn."
+        "No detail alone speaks for a disease with 0.80 or more on any slice, so no box is drawn."
     )
     assert all("no box is drawn" in key.details_caption for key in document.key_findings)
     assert any("does not rule out disease" in limit for limit in document.limits)

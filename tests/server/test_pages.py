@@ -133,7 +133,10 @@ def test_the_boxes_volume_is_an_outline_where_the_box_is(tmp_path: Path) -> None
     assert boxes[2, 15, 10] == 0 and not boxes[[0, 1, 3, 4, 5]].any()
 
 
-@pytest.mark.parametrize("path", ["/", "/login", "/studies/" + "0" * 32, "/nowhere"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/login", "/studies/" + "0" * 32, "/nowhere", "/studies/cut-short", "/?start=-1"],
+)
 def test_every_page_says_what_the_software_is_not(client: TestClient, path: str) -> None:
     answer = client.get(path, headers=HTML)
     assert "Research software, not a medical device" in answer.text

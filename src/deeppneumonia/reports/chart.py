@@ -1,4 +1,4 @@
-"""The slices from feet to head, each a column of its probabilities: one layout, two renderings."""
+"""The slices from end to end, each a column of its probabilities: one layout, two renderings."""
 
 from dataclasses import dataclass
 from html import escape
@@ -50,7 +50,7 @@ def layout(document: ReportDocument) -> tuple[tuple[Bar, ...], tuple[Note, ...]]
     step = room / (last - first + 1)
     gaps = [b.slice_index - a.slice_index for a, b in pairwise(slices)]
     width = min(0.82 * step * min(gaps, default=1), WIDEST_COLUMN)
-    bars, notes = _axis()
+    bars, notes = _axis(document.ends)
     for line in slices:
         centre = LEFT + (line.slice_index - first + 0.5) * step
         bars += _column(line, centre, width)
@@ -58,7 +58,7 @@ def layout(document: ReportDocument) -> tuple[tuple[Bar, ...], tuple[Note, ...]]
     return tuple(bars), tuple(notes)
 
 
-def _axis() -> tuple[list[Bar], list[Note]]:
+def _axis(ends: tuple[str, str]) -> tuple[list[Bar], list[Note]]:
     field = HEIGHT - TOP - BOTTOM
     bars = [
         Bar(LEFT, TOP + field * (1 - level), WIDTH - LEFT - RIGHT, 0.75, "rule")
@@ -69,8 +69,8 @@ def _axis() -> tuple[list[Bar], list[Note]]:
         for level in (0.0, 0.5, 1.0)
     ]
     notes += [
-        Note(LEFT, HEIGHT - 6, "feet", "start"),
-        Note(WIDTH - RIGHT, HEIGHT - 6, "head", "end"),
+        Note(LEFT, HEIGHT - 6, ends[0], "start"),
+        Note(WIDTH - RIGHT, HEIGHT - 6, ends[1], "end"),
     ]
     return bars, notes
 
@@ -145,8 +145,8 @@ def describe(document: ReportDocument) -> str:
     """The chart in one sentence."""
     read = [line for line in document.slices if not line.dropped_because]
     return (
-        f"Probabilities of {len(read)} slices from feet to head; the table below the chart holds "
-        "the same numbers."
+        f"Probabilities of {len(read)} slices from {' to '.join(document.ends)}; the table below "
+        "the chart holds the same numbers."
     )
 
 

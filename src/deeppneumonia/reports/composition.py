@@ -31,6 +31,7 @@ from deeppneumonia.reports.trust import trust_lines
 from deeppneumonia.reports.wording import MOST_LIKELY, as_percent, capitalised, counted, listed
 
 TITLE = "Chest CT: pneumonia assessment by computer"
+FEET_TO_HEAD = ("feet", "head")
 
 
 def compose(
@@ -62,6 +63,7 @@ def compose(
         findings=_findings(diagnosis, context),
         key_findings=tuple(key_finding(one, geometry, context) for one in shown),
         slices=lines,
+        ends=FEET_TO_HEAD if _knows_ends(context) else ("first", "last"),
         slice_count=len(context.volume) if context.volume else 0,
         chart_caption=(
             "Each column is one slice, in the network's own figures, which are not calibrated. "
@@ -76,6 +78,11 @@ def compose(
         provenance=_provenance(diagnosis, context),
         geometry=geometry,
     )
+
+
+def _knows_ends(context: ReportContext) -> bool:
+    """False for pictures: they come in the order of their names, from either end."""
+    return context.volume is None or context.volume.has_geometry
 
 
 def _slice_lines(diagnosis: PatientDiagnosis) -> tuple[SliceLine, ...]:
@@ -103,7 +110,7 @@ def _findings(diagnosis: PatientDiagnosis, context: ReportContext) -> tuple[str,
     leading = _leading(diagnosis.probabilities)
     return (
         _votes(slices, diagnosis.probabilities),
-        *_thirds(slices, leading),
+        *_thirds(slices, leading, knows_ends=_knows_ends(context)),
         _details_found(slices, context.detail_level),
     )
 
@@ -124,7 +131,7 @@ def _votes(slices: Sequence[SlicePrediction], labels: Mapping[str, float]) -> st
     return f"The {len(slices)} slices read by the network speak most: {listed(parts)}."
 
 
-def _thirds(slices: Sequence[SlicePrediction], label: str) -> tuple[str, ...]:
+def _thirds(slices: Sequence[SlicePrediction], label: str, *, knows_ends: bool) -> tuple[str, ...]:
     """Mean probability by height; needs two slices in every third to be worth a sentence."""
     if len(slices) < 6:
         return ()
@@ -134,19 +141,24 @@ def _thirds(slices: Sequence[SlicePrediction], label: str) -> tuple[str, ...]:
         for start, stop in pairwise(cut)
     ]
     lower, middle, upper = map(as_percent, means)
+    lowest, highest = ("lower", "upper") if knows_ends else ("first", "last")
     return (
         f"The network's own figures for {title_of(label)}, not calibrated: on average {lower} in "
-        f"the lower, {middle} in the middle and {upper} in the upper third of these slices.",
+        f"the {lowest}, {middle} in the middle and {upper} in the {highest} third of these slices.",
     )
 
 
 def _details_found(slices: Sequence[SlicePrediction], level: float | None) -> str:
-    reach = "" if level is None else f" at or above the model's level of {level:.2f}"
+    strength = "" if level is None else f" for a disease with {level:.2f} or more"
     total = sum(len(one.details) for one in slices)
     if not total:
-        return f"No detail{reach} was found on any slice, so no box is drawn."
+        what = f"alone speaks{strength}" if strength else "was found"
+        return f"No detail {what} on any slice, so no box is drawn."
     bearing = sum(bool(one.details) for one in slices)
-    return f"{capitalised(counted(total, 'detail'))}{reach} on {bearing} of {len(slices)} slices."
+    which = ", it alone speaks" if total == 1 else ", each alone speaks"
+    reach = f"{which}{strength}" if strength else ""
+    found = capitalised(counted(total, "detail"))
+    return f"{found} on {bearing} of {len(slices)} slices{reach}."
 
 
 def _impression(diagnosis: PatientDiagnosis) -> Impression:

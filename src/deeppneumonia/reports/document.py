@@ -31,7 +31,8 @@ class ReportContext:
     """Without a volume: the DICOM files that a refusal refers to, if they are known."""
 
     detail_level: float | None = None
-    """The weight from which the model calls a detail used; None when it states none."""
+    """How strongly a detail alone has to speak for its slice's disease to be drawn; None when the
+    model states no level. It is no weight: that is a detail's share, and may be far smaller."""
 
     trained_on: tuple[str, ...] = ()
     """Whole sentences: which patients the model learned from, and how it was tested."""
@@ -149,7 +150,10 @@ class ReportDocument:
     findings: tuple[str, ...]
     key_findings: tuple[KeyFinding, ...]
     slices: tuple[SliceLine, ...]
-    """All examined slices, from feet to head; empty on a refusal."""
+    """All examined slices, in the order of the series; empty on a refusal."""
+
+    ends: tuple[str, str]
+    """What lies at the lowest and at the highest index: feet and head, where that is known."""
 
     slice_count: int
     """Slices of the series; 0 when it could not be read."""

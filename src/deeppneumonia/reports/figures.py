@@ -1,5 +1,6 @@
 """Key slices as pictures: the slice as it is, and beside it what the network used of it."""
 
+import unicodedata
 from dataclasses import dataclass
 
 import cv2
@@ -14,7 +15,7 @@ from deeppneumonia.reports.palette import BOX_RGB
 PANEL_PX = 640
 """Longer side of one panel."""
 
-GAP_PX, STRIP_PX, MARGIN_PX, MIN_CELL_PX = 8, 64, 14, 600
+GAP_PX, STRIP_PX, MARGIN_PX, MIN_CELL_PX = 8, 64, 14, 640
 PAPER, TEXT, SOFT_TEXT, WARNING = (12, 13, 15), (235, 237, 240), (165, 171, 179), (255, 196, 87)
 BURNT_IN = "AI - not for diagnosis"
 STRONGEST_TINT = 0.6
@@ -202,16 +203,32 @@ def _legend(draw: ImageDraw.ImageDraw, finding: KeyFinding, panel: Panel) -> Non
     _write(draw, (MARGIN_PX, line + 27), finding.position, colour=SOFT_TEXT)
     heat = f"Grad-CAM: evidence for {finding.heat_title}" if finding.heat_title else "No heat map"
     boxes = f"box: detail and its weight ({len(finding.details)})" if finding.details else "no box"
-    _write(draw, (right, line), heat)
+    edge = right + panel.cell - GAP_PX - 2 * MARGIN_PX
+    room = edge - right - draw.textlength(boxes, _font(17)) - MARGIN_PX
+    _write(draw, (right, line), _fitting(draw, heat, room))
     if finding.heat_title:
         _write(draw, (right + 226, line + 27), "none to most, within this slice", colour=SOFT_TEXT)
-    _write(
-        draw,
-        (right + panel.cell - GAP_PX - 2 * MARGIN_PX, line),
-        boxes,
-        anchor="ra",
-        colour=SOFT_TEXT,
-    )
+    _write(draw, (edge, line), boxes, anchor="ra", colour=SOFT_TEXT)
+
+
+def _fitting(draw: ImageDraw.ImageDraw, text: str, room_px: float) -> str:
+    """As much of a text as there is room for; a hospital's own label may be of any length."""
+    whole = shown = _drawable(text)
+    while len(shown) > 1 and draw.textlength(shown, _font(17)) > room_px:
+        whole = whole[:-1]
+        shown = f"{whole}..."
+    return shown
+
+
+def _drawable(text: str) -> str:
+    """The text in the letters of Pillow's own font, which are ASCII.
+
+    >>> _drawable("Lungenentzündung"), _drawable("肺炎")
+    ('Lungenentzundung', '??')
+    """
+    letters = unicodedata.normalize("NFKD", text)
+    plain = "".join(one for one in letters if not unicodedata.combining(one))
+    return plain.encode("ascii", "replace").decode("ascii")
 
 
 def _colour_bar() -> NDArray[np.uint8]:

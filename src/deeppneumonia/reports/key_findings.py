@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deeppneumonia.domain import Box, KeySlice, Volume, title_of
+from deeppneumonia.domain import Box, KeySlice, SlicePrediction, Volume, title_of
 from deeppneumonia.reports.document import (
     DetailLine,
     KeyFinding,
@@ -12,7 +12,9 @@ from deeppneumonia.reports.document import (
 )
 from deeppneumonia.reports.wording import capitalised, counted, listed
 
-OWN_FIGURES = "Bars: the network's own figures for this slice, not calibrated as the patient's are."
+OWN_FIGURES = (
+    "The figures of this slice are the network's own, not calibrated as the patient's are."
+)
 
 SIDES = {"R": "patient's right", "L": "patient's left"}
 
@@ -44,7 +46,7 @@ def key_finding(
         position=_position(prediction.slice_index, context.volume),
         probabilities=ranked_lines(prediction.probabilities),
         details=details,
-        details_caption=f"{_details_caption(details, context.detail_level)} {OWN_FIGURES}",
+        details_caption=(f"{_details_caption(prediction, context.detail_level)} {OWN_FIGURES}"),
         heat_title=heat_title,
         heat_caption=_heat_caption(heat_title),
         alt=_alt(prediction.slice_index, details, heat_title),
@@ -75,14 +77,18 @@ def _side(box: Box, key: KeySlice, geometry: PictureGeometry | None) -> str:
     return SIDES[geometry.left if at_left_edge else geometry.right]
 
 
-def _details_caption(details: tuple[DetailLine, ...], level: float | None) -> str:
-    reach = "" if level is None else f" alone speaks for the answer with {level:.2f} or more"
-    if not details:
+def _details_caption(prediction: SlicePrediction, level: float | None) -> str:
+    """A detail speaks for its own slice's disease, which need not be the patient's answer."""
+    count, leading = len(prediction.details), ranked_lines(prediction.probabilities)[0].label
+    disease = title_of(leading) if count else "a disease"
+    reach = "" if level is None else f" alone speaks for {disease} with {level:.2f} or more"
+    if not count:
         return f"No detail{reach}: no box is drawn."
-    which = ", it" if len(details) == 1 else ", each"
-    boxed = f"{capitalised(counted(len(details), 'detail'))} boxed"
+    which = ", it" if count == 1 else ", each"
+    boxed = f"{capitalised(counted(count, 'detail'))} boxed"
     return (
-        f"{boxed}{which + reach if reach else ''}. The number is a detail's weight in the answer."
+        f"{boxed}{which + reach if reach else ''}. The number is a detail's weight in what the "
+        "network says of the slice."
     )
 
 

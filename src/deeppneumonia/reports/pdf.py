@@ -165,7 +165,7 @@ def _findings(document: ReportDocument, pictures: Sequence[bytes]) -> list[Flowa
         story += [Spacer(0, 12), KeepTogether(_key_slice(key, picture))]
     if document.slices:
         chart = [
-            _text("All slices, feet to head", SUBHEADING),
+            _text(f"All slices, {' to '.join(document.ends)}", SUBHEADING),
             _colour_key(document),
             to_drawing(document, WIDTH),
             _text(document.chart_caption, SMALL),

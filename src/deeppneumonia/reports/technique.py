@@ -76,6 +76,8 @@ def _values(diagnosis: PatientDiagnosis) -> str:
 def _slices(diagnosis: PatientDiagnosis, context: ReportContext) -> str:
     if context.volume is None:
         return ""
+    if not context.volume.has_geometry:  # whether from the feet or from the head, nobody knows
+        return f"{len(context.volume)}, numbered as they came (the first is 0)"
     text = f"{len(context.volume)}, numbered from the feet (the lowest is 0)"
     spacing = diagnosis.quality.get("spacing_mm")
     if isinstance(spacing, (list, tuple)) and len(spacing) == 3:

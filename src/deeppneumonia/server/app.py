@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from deeppneumonia.server import api, health, login, login_oidc, pages, pages_study, stow
 from deeppneumonia.server.database import DatabaseAwayError
@@ -18,6 +18,9 @@ from deeppneumonia.server.storage import DiskFullError
 from deeppneumonia.server.upload import UploadError
 
 RETRY_AFTER_S = 5
+MISTYPED = (
+    "There is nothing at this address, or a value in it is out of range: a link may be cut short."
+)
 
 
 def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
@@ -65,10 +68,12 @@ def _answer(status: int) -> Callable[[Request, Exception], JSONResponse]:
     return answer
 
 
-def _refuse_value(_request: Request, error: Exception) -> JSONResponse:
+def _refuse_value(request: Request, error: Exception) -> Response:
     """What FastAPI says, but for the value: it may be a password, or half a character, which
-    JSON can name and no answer can hold."""
+    JSON can name and no answer can hold. A person, with half a link, gets a page."""
     assert isinstance(error, RequestValidationError)
+    if pages.asked_by_person(request):
+        return pages.render("problem.html.j2", None, 422, problem=MISTYPED)
     told = [{key: one[key] for key in ("type", "loc", "msg")} for one in error.errors()]
     return JSONResponse({"detail": told}, 422)
 

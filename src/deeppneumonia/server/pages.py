@@ -130,12 +130,16 @@ def log_out(services: HasServices, principal: SomeBody) -> Response:
     return answer
 
 
+def asked_by_person(request: Request) -> bool:
+    """Whether a browser wants a page, and not a program its data."""
+    is_program = request.url.path.startswith(PROGRAMS)
+    return not is_program and "text/html" in request.headers.get("accept", "")
+
+
 async def _tell(request: Request, error: Exception) -> Response:
     """A page for a person, the way to log in, or JSON for a program."""
     assert isinstance(error, AnyHTTPException)
-    if request.url.path.startswith(PROGRAMS) or "text/html" not in request.headers.get(
-        "accept", ""
-    ):
+    if not asked_by_person(request):
         return await http_exception_handler(request, error)
     if error.status_code == 401:
         return RedirectResponse("/login", 303)

@@ -60,6 +60,35 @@ await page.keyboard.press("0");
 await page.keyboard.press("l");
 await shoot("study");
 
+// The words beside the picture are the picture's: of one that is late, and of one that fails.
+const where = () => page.locator("#where").innerText();
+const shown = () => page.locator("#slide img").count();
+let gone = false;
+await page.route("**/slices/*", async (route) => {
+  await page.waitForTimeout(1500);
+  await (gone ? route.abort() : route.continue()).catch(() => {});
+});
+await page.locator("#slice").fill("0");
+await page.waitForFunction(() => document.querySelector("#where").textContent.includes("loading"));
+seen.late = { words: await where(), pictures: await shown() };
+await page.locator("#slide img[src*='/0.png']").waitFor();
+seen.came = await where();
+gone = true;
+await page.locator("#slice").fill("11");
+await page.waitForFunction(() => document.querySelector("#where").textContent.includes("did not come"));
+seen.gone = { words: await where(), pictures: await shown() };
+await page.waitForTimeout(2000);
+await page.unroute("**/slices/*");
+await page.locator("#width").fill("99999");
+await page.locator("#width").press("Enter");
+await page.locator("#slide img[src*='/11.png']").waitFor();
+seen.widest = { typed: await page.locator("#width").inputValue(), ...await at() };
+await page.locator("#center").fill("");
+await page.locator("#center").press("Enter");
+seen.centre = await page.locator("#center").inputValue();
+await page.locator("#stage").focus();
+await page.keyboard.press("l");
+
 if (await page.locator(".go").count()) await page.locator(".go").first().click();
 if (await page.locator("#volume").isVisible().catch(() => false)) {
   await page.locator("#volume").click();

@@ -6,9 +6,10 @@ from datetime import datetime
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.charset import convert_encodings
 from pydicom.config import RAISE
-from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import DataElement
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
@@ -41,6 +42,10 @@ PATIENT_GROUP = 0x0010
 
 PATIENT_SEXES = ("", "M", "F", "O")
 """PS3.3 C.7.1.1."""
+
+UTF_8, LATIN_1 = "ISO_IR 192", "ISO_IR 100"
+TEXT_VRS = {"LO", "LT", "PN", "SH", "ST", "UC", "UT"}
+"""Value representations whose characters depend on the character set (PS3.5 6.1.2.2)."""
 
 
 class SourceChangedError(StudyError):
@@ -193,7 +198,9 @@ def _to_utf8(header: Dataset) -> None:
 
     highdicom takes neither sets of several character sets, usual in Japan, nor misspelt ones.
     """
-    character_set = header.get("SpecificCharacterSet")
+    if not header.get("SpecificCharacterSet"):
+        _declare(header)
+    character_set = header.SpecificCharacterSet
     for tag in list(header.keys()):
         alone = Dataset()
         try:
@@ -202,8 +209,32 @@ def _to_utf8(header: Dataset) -> None:
             alone.decode()  # changes the element itself, which the header shares
         except Exception:  # pydicom lets errors of every kind through for damaged values
             del header[tag]
-    if character_set:
-        header.SpecificCharacterSet = "ISO_IR 192"
+    header.SpecificCharacterSet = UTF_8
+
+
+def _declare(header: Dataset) -> None:
+    """Say which set a header without one is in: ASCII as it should be, or else what it looks like.
+
+    Without a set our own text beside the patient's could be nothing but ASCII.
+    """
+    raw = b"".join(
+        element.value
+        for element in header.values()
+        if isinstance(element, RawDataElement) and element.value and _is_text(element)
+    )
+    try:
+        raw.decode()
+        found = UTF_8
+    except UnicodeDecodeError:
+        found = LATIN_1
+    header.SpecificCharacterSet = found
+    is_implicit, is_little = header.original_encoding
+    header.set_original_encoding(is_implicit, is_little, convert_encodings(found))
+
+
+def _is_text(element: RawDataElement) -> bool:
+    known = dictionary_VR(element.tag) if dictionary_has_tag(element.tag) else ""
+    return (element.VR or known) in TEXT_VRS
 
 
 def reference(header: Dataset) -> Dataset:

@@ -81,9 +81,9 @@ def _algorithm(source: Source) -> sr.AlgorithmIdentification:
 def _probabilities(probabilities: Mapping[str, float]) -> list[sr.Measurement]:
     return [
         sr.Measurement(
-            name=sr.CodedConcept(
-                f"p_{label}"[:16], SCHEME, f"Probability of {title_of(label)}"[:64]
-            ),
+            # Not cut to 16 characters: what is longer goes into Long Code Value (PS3.3 8.1), and
+            # two labels that begin alike keep codes of their own.
+            name=sr.CodedConcept(f"p_{label}", SCHEME, f"Probability of {title_of(label)}"[:64]),
             value=round(value, 6),
             unit=codes.UCUM.NoUnits,
         )
@@ -92,7 +92,7 @@ def _probabilities(probabilities: Mapping[str, float]) -> list[sr.Measurement]:
 
 
 def _answer(label: str) -> sr.CodedConcept:
-    return ANSWERS.get(label) or sr.CodedConcept(label[:16], SCHEME, title_of(label)[:64])
+    return ANSWERS.get(label) or sr.CodedConcept(label, SCHEME, title_of(label)[:64])
 
 
 def _patient(

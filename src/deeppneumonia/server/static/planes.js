@@ -3,9 +3,13 @@
 
 // As on the slices: inferno without its black, the lung visible beneath it; boxes in sky blue.
 const HEAT = {
-  R: [86, 188, 249, 252], G: [15, 55, 142, 255], B: [109, 84, 9, 164], A: [0, 70, 120, 160],
+  R: [86, 188, 249, 252], G: [15, 55, 142, 255], B: [109, 84, 9, 164], A: [0, 255, 255, 255],
   I: [0, 128, 200, 255],
 };
+// NiiVue paints every layer above the first as strong as it is, whatever A says, so that a trace of
+// heat would look like much of it. Below cal_min this type lets it fade with the square of the
+// heat; with cal_min at the most that there is, all of it does.
+const FADING = 1;
 const BOX = { R: [86, 86], G: [180, 180], B: [233, 233], A: [0, 255], I: [0, 255] };
 const HAS_WEBGL2 = document.createElement("canvas").getContext("webgl2") !== null;
 
@@ -65,7 +69,9 @@ async function open(root, study) {
   const layers = [{ url: study.volume_url, name: "volume.nii.gz", colormap: "gray" }];
   const kinds = [];
   if (study.heat_url) {
-    layers.push({ url: study.heat_url, name: "heat.nii.gz", colormap: "heat", cal_min: 1, cal_max: 255 });
+    layers.push({
+      url: study.heat_url, name: "heat.nii.gz", colormap: "heat", cal_min: 254, cal_max: 255,
+    });
     kinds.push("heat");
   }
   if (study.boxes_url) {
@@ -73,6 +79,7 @@ async function open(root, study) {
     kinds.push("boxes");
   }
   await viewer.loadVolumes(layers);
+  if (study.heat_url) viewer.volumes[1].colormapType = FADING; // not taken from the options above
   return {
     go(index) {
       viewer.scene.crosshairPos = [0.5, 0.5, (index + 0.5) / study.slices];
@@ -87,7 +94,7 @@ async function open(root, study) {
     layers() {
       kinds.forEach((kind, place) => {
         const isShown = root.querySelector(`#viewer-${kind}`).checked;
-        viewer.setOpacity(place + 1, isShown ? { heat: 0.5, boxes: 1 }[kind] : 0);
+        viewer.setOpacity(place + 1, isShown ? { heat: 0.8, boxes: 1 }[kind] : 0);
       });
     },
   };

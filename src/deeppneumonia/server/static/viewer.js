@@ -1,5 +1,6 @@
 // The viewer of slices: pictures made by the server, scrolled, windowed and zoomed here.
 
+const LATE_MS = 200; // a picture that takes longer leaves the stage empty meanwhile
 const root = document.querySelector("#viewer");
 if (root) start(root);
 
@@ -12,30 +13,47 @@ function start(root) {
   const held = new Map(); // pictures that came already, so that scrolling back asks for nothing
   const view = { center: -600, width: 1500, zoom: 1, x: 0, y: 0 };
 
+  const address = (index) => `${study.slice_urls}${index}.png?center=${view.center}&width=${view.width}`;
+
   function picture(index) {
-    const address = `${study.slice_urls}${index}.png?center=${view.center}&width=${view.width}`;
-    if (!held.has(address)) {
+    const source = address(index);
+    if (!held.has(source)) {
       const image = new Image();
       image.alt = "";
       image.draggable = false;
-      image.src = address;
-      image.addEventListener("error", () => held.delete(address));
-      held.set(address, image);
+      image.src = source;
+      image.addEventListener("error", () => held.delete(source));
+      held.set(source, image);
       if (held.size > 150) held.delete(held.keys().next().value);
     }
-    return held.get(address);
+    return held.get(source);
   }
 
   async function show() {
     const index = Number(slider.value);
+    const asked = address(index);
     const image = picture(index);
-    find("where").textContent = caption(index);
-    await image.decode().catch(() => {});
-    if (Number(slider.value) !== index || picture(index) !== image) return; // overtaken
+    const says = caption(index);
+    // The words beside a picture are those of the picture: a slow server must not have another
+    // slice's number beside what is still shown.
+    const late = setTimeout(() => blank(`${says}: loading`), LATE_MS);
+    const came = await image.decode().then(() => true, () => false);
+    clearTimeout(late);
+    if (address(Number(slider.value)) !== asked) return; // overtaken
+    if (!came) {
+      blank(`${says}: the picture did not come`);
+      return;
+    }
     slide.replaceChildren(image, ...heatOf(index), ...boxesOf(index));
+    find("where").textContent = says;
     for (const next of [index + 1, index - 1]) {
       if (next >= 0 && next < study.slices) picture(next);
     }
+  }
+
+  function blank(words) {
+    slide.replaceChildren();
+    find("where").textContent = words;
   }
 
   function caption(index) {
@@ -91,8 +109,16 @@ function start(root) {
     slider.dispatchEvent(new Event("input"));
   }
 
-  function setWindow(center, width) {
-    if (!Number.isFinite(center) || !(width >= 2)) return;
+  // Within the limits of its field, as the server has them; what is no number stays as it was.
+  function allowed(id, typed) {
+    const { min, max } = find(id);
+    const number = typed === "" ? NaN : Number(typed);
+    return Number.isFinite(number) ? Math.min(Math.max(number, min), max) : view[id];
+  }
+
+  function setWindow(typedCenter, typedWidth) {
+    const center = allowed("center", typedCenter);
+    const width = allowed("width", typedWidth);
     Object.assign(view, { center, width });
     find("center").value = center;
     find("width").value = width;
@@ -145,7 +171,7 @@ function start(root) {
   });
   for (const id of ["center", "width"]) {
     find(id)?.addEventListener("change", () => {
-      setWindow(Number(find("center").value), Number(find("width").value));
+      setWindow(find("center").value, find("width").value);
     });
   }
   for (const id of ["viewer-heat", "viewer-boxes"]) find(id).addEventListener("change", show);
