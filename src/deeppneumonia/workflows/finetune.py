@@ -43,10 +43,9 @@ from deeppneumonia.workflows.hospital import (
     Reading,
     open_hospital,
     patient_counts,
-    rows_of_split,
 )
 from deeppneumonia.workflows.releases import open_checkpoint
-from deeppneumonia.workflows.scored import labelled
+from deeppneumonia.workflows.scored import labelled, rows_of_split
 from deeppneumonia.workflows.tuning import (
     Tuned,
     calibrated_patients,
@@ -111,7 +110,7 @@ def finetune(
 
     def opened(path: Path, split: str | None) -> Manifest:
         read = read_manifest(path, folder=data, label_map=label_map)
-        return labelled(rows_of_split(read, split), checkpoint)
+        return labelled(rows_of_split(read, split, "--old-split"), checkpoint)
 
     rows = opened(manifest, None)
     old_rows = opened(config.old_site, config.old_split) if config.old_site else None
