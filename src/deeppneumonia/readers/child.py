@@ -65,7 +65,7 @@ class Reader:
         before = stamps_of(path)
         unpacked = Path(str(request["folder"])) if request["folder"] else None
         if request["do"] == "study":
-            said = asdict(study.read_study(path, unpacked=unpacked))
+            said: Said = asdict(study.read_study(path, unpacked=unpacked))
         else:
             self._volume = None  # frees the last one first
             self._volume = study.read_volume(path, request["series"], unpacked=unpacked)
