@@ -2,9 +2,9 @@ r"""From slices to a patient: the mean beside other averages, from the stored an
 
     python benchmarks/slice_pooling.py
 
-Patient AUC, mean of the folds, of every network in benchmarks/results/covid-v-bacterial
-(133 patients, 8.4 answered slices each), and what each average gains over the mean of the probabilities.
-Nothing is trained and no picture is looked at.
+Patient AUC, mean of the folds, of every network in benchmarks/results/covid-v-bacterial (133
+patients, 8.4 answered slices each), and what each average gains over the mean of the
+probabilities. Nothing is trained and no picture is looked at.
 """
 
 from collections.abc import Callable

@@ -86,8 +86,7 @@ def convolution_rate(precision: str, channels: int, side_px: int, kernel: int) -
 
 def copy_ceiling() -> float:
     """Bytes a second that all cores together can copy from memory to memory; the best of 5."""
-    parts = [(np.ones(COPIED_BYTES, np.uint8), np.empty(COPIED_BYTES, np.uint8))] * 1
-    parts += [(np.ones(COPIED_BYTES, np.uint8), np.empty(COPIED_BYTES, np.uint8))]
+    parts = [(np.ones(COPIED_BYTES, np.uint8), np.empty(COPIED_BYTES, np.uint8)) for _ in range(2)]
     with ThreadPoolExecutor(cpu_count()) as pool:
         seconds = best(lambda: list(pool.map(lambda pair: np.copyto(pair[1], pair[0]), parts)))
     return len(parts) * COPIED_BYTES / seconds

@@ -8,9 +8,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from deeppneumonia.datasets import read_manifest
 from deeppneumonia.domain import PatientDiagnosis, title_of
 from deeppneumonia.workflows.diagnose import Diagnoser
-from deeppneumonia.workflows.phantoms import make_cohort, read_cohort
+from deeppneumonia.workflows.phantoms import make_cohort
 from deeppneumonia.workflows.report import write_reading
 
 DEMO_SEEDS = {"covid": 100_006, "bacterial": 100_007, "healthy": 100_002}
@@ -46,11 +47,11 @@ def main() -> None:
 
 def phantom(folder: Path, label: str, seed: int) -> tuple[str, Path, str]:
     """What the table calls it, where it lies, and what it has."""
-    manifest = make_cohort(
+    path = make_cohort(
         folder / label, patients_per_label=1, first_seed=seed, form="dicom", labels=[label]
     )
-    (patient,) = read_cohort(manifest)
-    return f"phantom, {label}", patient.path, label
+    manifest = read_manifest(path)
+    return f"phantom, {label}", manifest.file(manifest.rows[0]), label
 
 
 def worded(diagnosis: PatientDiagnosis) -> tuple[str, str]:

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from deeppneumonia.datasets import Manifest, find_leaks, join_manifests, read_manifest
+from deeppneumonia.datasets import LeakReport, Manifest, find_leaks, join_manifests, read_manifest
+from deeppneumonia.datasets.traces import find_traces, thumbnails_by_line
 
 HEADER = "path,patient_id,label,split\n"
 
@@ -25,21 +26,23 @@ def manifest_of(folder: Path, pictures: dict[str, np.ndarray], lines: str) -> Ma
     return read_manifest(folder / "manifest.csv", refuse_contradictions=False)
 
 
+def leaks_of(manifest: Manifest) -> LeakReport:
+    return find_leaks(manifest, thumbnails_by_line(find_traces(manifest)[0]))
+
+
 def test_an_honest_split_is_clean(tmp_path: Path) -> None:
     pictures = {f"{seed}.png": structure(seed) for seed in range(6)}
     lines = "".join(
         f"{seed}.png,p{seed},covid,{'train' if seed < 3 else 'test'}\n" for seed in range(6)
     )
-    report = find_leaks(manifest_of(tmp_path, pictures, lines))
+    report = leaks_of(manifest_of(tmp_path, pictures, lines))
     assert report.is_clean
     assert report.not_compared == ()
 
 
 def test_a_patient_in_two_splits_is_found(tmp_path: Path) -> None:
     pictures = {f"{seed}.png": structure(seed) for seed in range(2)}
-    report = find_leaks(
-        manifest_of(tmp_path, pictures, "0.png,p,covid,train\n1.png,p,covid,test\n")
-    )
+    report = leaks_of(manifest_of(tmp_path, pictures, "0.png,p,covid,train\n1.png,p,covid,test\n"))
     (shared,) = report.shared_patients
     assert (shared.lines, shared.splits) == ((2, 3), ("test", "train"))
     assert not report.is_clean
@@ -48,14 +51,14 @@ def test_a_patient_in_two_splits_is_found(tmp_path: Path) -> None:
 def test_one_file_under_two_names_and_labels_is_found(tmp_path: Path) -> None:
     pictures = {"a.png": structure(1), "b.png": structure(1), "c.png": structure(2)}
     lines = "a.png,p,covid,train\nb.png,q,healthy,train\nc.png,r,covid,test\n"
-    (found,) = find_leaks(manifest_of(tmp_path, pictures, lines)).identical
+    (found,) = leaks_of(manifest_of(tmp_path, pictures, lines)).identical
     assert (found.lines, found.patients, found.labels) == ((2, 3), 2, ("covid", "healthy"))
 
 
 def test_one_file_twice_for_one_patient_is_no_leak(tmp_path: Path) -> None:
     pictures = {"a.png": structure(1), "b.png": structure(1)}
     lines = "a.png,p,covid,train\nb.png,p,covid,train\n"
-    assert find_leaks(manifest_of(tmp_path, pictures, lines)).is_clean
+    assert leaks_of(manifest_of(tmp_path, pictures, lines)).is_clean
 
 
 @pytest.mark.parametrize("change", ["jpeg", "smaller", "brighter"])
@@ -72,7 +75,7 @@ def test_a_picture_saved_again_is_found_across_splits(tmp_path: Path, change: st
     lines = "a.png,p,covid,train\nagain.jpg,q,covid,test\n" + "".join(
         f"{seed}.png,p{seed},covid,train\n" for seed in range(2, 30)
     )
-    (found,) = find_leaks(manifest_of(tmp_path, pictures, lines)).near_identical
+    (found,) = leaks_of(manifest_of(tmp_path, pictures, lines)).near_identical
     assert (found.lines, found.splits) == ((2, 3), ("train", "test"))
     assert 0.995 <= found.correlation <= 1
 
@@ -80,7 +83,7 @@ def test_a_picture_saved_again_is_found_across_splits(tmp_path: Path, change: st
 def test_neighbouring_slices_of_one_patient_are_no_leak(tmp_path: Path) -> None:
     pictures = {"a.png": structure(1), "b.jpg": structure(1)}
     lines = "a.png,p,covid,train\nb.jpg,p,covid,train\n"
-    assert find_leaks(manifest_of(tmp_path, pictures, lines)).is_clean
+    assert leaks_of(manifest_of(tmp_path, pictures, lines)).is_clean
 
 
 def test_what_could_not_be_compared_is_named(tmp_path: Path) -> None:
@@ -89,7 +92,7 @@ def test_what_could_not_be_compared_is_named(tmp_path: Path) -> None:
     (tmp_path / "study" / "1.dcm").write_bytes(b"a")
     lines = "study,p,covid,train\nbroken.png,q,covid,test\nblank.png,r,covid,test\n"
     blank = np.full((50, 50), 7, np.uint8)
-    report = find_leaks(manifest_of(tmp_path, {"blank.png": blank}, lines))
+    report = leaks_of(manifest_of(tmp_path, {"blank.png": blank}, lines))
     assert report.not_compared == (2, 3, 4)
 
 
@@ -97,6 +100,6 @@ def test_what_could_not_be_compared_is_named(tmp_path: Path) -> None:
 def test_real_training_patients_share_no_picture(real_data: Path) -> None:
     sets = [read_manifest(real_data / name / "manifest.csv") for name in ("song2021", "mosmed")]
     joined = join_manifests(sets)
-    report = find_leaks(joined.with_rows(joined.rows[::12]))  # all of them take a minute
+    report = leaks_of(joined.with_rows(joined.rows[::12]))  # all of them take a minute
     assert report.near_identical == ()
     assert report.shared_patients == ()

@@ -7,24 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from ramp_ct import COLUMN_MM, COLUMNS, ROW_MM, ROWS, SLICE_MM, chest, ct_slice, grid, ramp, save
+from ramp_ct import COLUMN_MM, COLUMNS, ROW_MM, ROWS, SLICE_MM, chest, grid, ramp, save
 
 from deeppneumonia.readers import study
-
-
-class Lab:
-    """The functions above, as one fixture."""
-
-    ramp = staticmethod(ramp)
-    grid = staticmethod(grid)
-    ct_slice = staticmethod(ct_slice)
-    chest = staticmethod(chest)
-    save = staticmethod(save)
-
-
-@pytest.fixture(scope="session")
-def lab() -> Lab:
-    return Lab()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ramp_ct import chest, save
 
 from deeppneumonia.errors import ConfigError, StudyError
 from deeppneumonia.readers import (
@@ -80,20 +81,20 @@ def test_a_crash_is_a_refusal_and_the_next_slice_comes_from_a_new_child(folder):
     np.testing.assert_array_equal(volume.slice(3), expected)
 
 
-def test_too_much_memory_is_named(lab, tmp_path, monkeypatch):
+def test_too_much_memory_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, "memory_bytes=1e6 memory_ratio=0")
-    slices = lab.chest(3)
+    slices = chest(3)
     for dataset in slices:
         dataset.add_new(0x00290010, "OB", bytes(1000))
         dataset.Rows = dataset.Columns = 2000
         dataset.PixelData = bytes(2 * 2000 * 2000)
     with pytest.raises(UnsafeInputError, match=r"more memory than is allowed \(1 MB\)"):
-        read_volume(lab.save(slices, tmp_path / "ct")).slice(0)
+        read_volume(save(slices, tmp_path / "ct")).slice(0)
 
 
-def test_too_much_processor_time_is_named(lab, tmp_path, monkeypatch):
+def test_too_much_processor_time_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, "seconds=1 bytes_per_second=1e12")
-    lab.save(lab.chest(1), tmp_path)
+    save(chest(1), tmp_path)
     (file,) = tmp_path.iterdir()
     content = file.read_bytes()
     at = content.index(b"\xe0\x7f\x10\x00")
@@ -178,8 +179,8 @@ def test_a_volume_can_be_sent_to_another_process(folder):
     np.testing.assert_array_equal(copy.slice(1), volume.slice(1))
 
 
-def test_reads_that_share_a_child_do_not_mix(folder, lab, tmp_path):
-    other = lab.save(lab.chest(5), tmp_path / "other")
+def test_reads_that_share_a_child_do_not_mix(folder, tmp_path):
+    other = save(chest(5), tmp_path / "other")
     with sharing_a_child():
         first = read_volume(folder)
         second = read_volume(other)

@@ -1,24 +1,20 @@
 """DICOM series are read right, whatever their order, encoding and direction."""
 
-import copy
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import Dataset
+from encodings_of_ct import enhanced
 from pydicom.pixels import compress
-from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
-    EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLSLossless,
     RLELossless,
 )
+from ramp_ct import chest, ct_slice, ramp, save
 
 from deeppneumonia.domain import SourceKind, Unit
 from deeppneumonia.errors import StudyError
@@ -31,10 +27,8 @@ def codes(volume):
     return [flag.code for flag in volume.flags]
 
 
-def test_slices_are_ordered_by_position_and_neither_by_name_nor_by_number(
-    lab, tmp_path, shows_the_ramp
-):
-    volume = read_volume(lab.save(lab.chest(), tmp_path / "ct"))
+def test_slices_are_ordered_by_position_and_neither_by_name_nor_by_number(tmp_path, shows_the_ramp):
+    volume = read_volume(save(chest(), tmp_path / "ct"))
     shows_the_ramp(volume)
     assert volume.flags == ()
     assert volume.affine[:3, 3].tolist() == [-10, -20, -30]
@@ -42,8 +36,8 @@ def test_slices_are_ordered_by_position_and_neither_by_name_nor_by_number(
     assert heights == sorted(heights)
 
 
-def test_the_study_tells_its_series_and_names_nobody(lab, tmp_path):
-    folder = lab.save(lab.chest(), tmp_path / "ct")
+def test_the_study_tells_its_series_and_names_nobody(tmp_path):
+    folder = save(chest(), tmp_path / "ct")
     study = read_study(folder)
     assert (study.uid, study.kind) == ("1.2.826.0.1.1", SourceKind.DICOM)
     assert [(s.uid, s.modality, len(s.files)) for s in study.series] == [
@@ -53,56 +47,18 @@ def test_the_study_tells_its_series_and_names_nobody(lab, tmp_path):
     assert "Jane" not in said and "SECRET" not in said
 
 
-@pytest.mark.parametrize(
-    "orientation",
-    [
-        (-1, 0, 0, 0, -1, 0),  # prone, or a reversed display
-        (-1, 0, 0, 0, 1, 0),
-        (1, 0, 0, 0, -1, 0),
-        (0, 1, 0, 1, 0, 0),  # rows and columns exchanged
-        (0, -1, 0, -1, 0, 0),
-    ],
-    ids=str,
-)
-def test_any_axial_direction_is_turned_to_standard_display(lab, tmp_path, orientation):
-    volume = read_volume(lab.save(lab.chest(orientation=orientation), tmp_path / "ct"))
-    slice_step, row_step, column_step = volume.affine[:3, :3].T
-    assert slice_step[2] > 0 and row_step[1] > 0 and column_step[0] > 0
-    np.testing.assert_array_equal(volume.array, lab.ramp(lab.grid(volume.affine, volume.shape)))
-
-
-def test_each_slice_has_its_own_rescale(lab, tmp_path, shows_the_ramp):
-    slices = lab.chest()
+def test_each_slice_has_its_own_rescale(tmp_path, shows_the_ramp):
+    slices = chest()
     for index in (2, 7):
         position = slices[index].ImagePositionPatient
-        slices[index] = lab.ct_slice(position, slope=2, intercept=-2000)
-    shows_the_ramp(read_volume(lab.save(slices, tmp_path / "ct")))
+        slices[index] = ct_slice(position, slope=2, intercept=-2000)
+    shows_the_ramp(read_volume(save(slices, tmp_path / "ct")))
 
 
-def test_a_fractional_slope_gives_float_values(lab, tmp_path, shows_the_ramp):
-    volume = read_volume(lab.save(lab.chest(slope=0.25), tmp_path / "ct"))
+def test_a_fractional_slope_gives_float_values(tmp_path, shows_the_ramp):
+    volume = read_volume(save(chest(slope=0.25), tmp_path / "ct"))
     shows_the_ramp(volume)
     assert volume.array.dtype == np.float32
-
-
-@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-def test_monochrome1_changes_the_display_and_not_the_hu(lab, tmp_path, shows_the_ramp, photometric):
-    slices = lab.chest()
-    for dataset in slices:
-        dataset.PhotometricInterpretation = photometric
-    volume = read_volume(lab.save(slices, tmp_path / "ct"))
-    shows_the_ramp(volume)
-    assert volume.array.dtype == np.int16
-
-
-@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
-def test_bits_above_the_stored_twelve_are_not_pixels(lab, tmp_path, shows_the_ramp, signed):
-    slices = lab.chest(signed=signed, intercept=0 if signed else -1024)
-    for dataset in slices:
-        stored = np.frombuffer(dataset.PixelData, np.uint16) & 0x0FFF
-        dataset.PixelData = (stored | 0x5000).astype(np.uint16).tobytes()  # an old overlay
-        dataset.BitsStored, dataset.HighBit = 12, 11
-    shows_the_ramp(read_volume(lab.save(slices, tmp_path / "ct")))
 
 
 @pytest.mark.parametrize(
@@ -110,8 +66,8 @@ def test_bits_above_the_stored_twelve_are_not_pixels(lab, tmp_path, shows_the_ra
     [(63536, 63536, None), (63540, 63530, 63550), (0, 0, None)],
     ids=["value", "range", "zero"],
 )
-def test_padding_is_air(lab, tmp_path, stored, padding, limit):
-    slices = lab.chest()
+def test_padding_is_air(tmp_path, stored, padding, limit):
+    slices = chest()
     for dataset in slices:
         pixels = np.frombuffer(dataset.PixelData, np.uint16).copy()
         pixels[0] = stored
@@ -119,27 +75,17 @@ def test_padding_is_air(lab, tmp_path, stored, padding, limit):
         dataset.add_new("PixelPaddingValue", "US", padding)
         if limit:
             dataset.add_new("PixelPaddingRangeLimit", "US", limit)
-    volume = read_volume(lab.save(slices, tmp_path / "ct"))
+    volume = read_volume(save(slices, tmp_path / "ct"))
     assert volume.slice(3)[0, 0] == -1000
-    assert volume.slice(3)[0, 1] == lab.ramp(np.array([-9.0, -20.0, -21.0]))
+    assert volume.slice(3)[0, 1] == ramp(np.array([-9.0, -20.0, -21.0]))
 
 
-def test_values_below_air_are_clamped(lab, tmp_path):
-    slices = lab.chest(signed=True, intercept=0)
+def test_values_below_air_are_clamped(tmp_path):
+    slices = chest(signed=True, intercept=0)
     pixels = np.frombuffer(slices[0].PixelData, np.int16).copy()
     pixels[0] = -3024
     slices[0].PixelData = pixels.tobytes()
-    assert read_volume(lab.save(slices, tmp_path / "ct")).slice(0)[0, 0] == -1024
-
-
-@pytest.mark.parametrize(
-    "syntax", [RLELossless, JPEG2000Lossless, JPEGLSLossless], ids=lambda uid: uid.name
-)
-def test_compressed_pixels_are_the_same_pixels(lab, tmp_path, shows_the_ramp, syntax):
-    slices = lab.chest()
-    for dataset in slices:
-        compress(dataset, syntax, generate_instance_uid=False)
-    shows_the_ramp(read_volume(lab.save(slices, tmp_path / "ct")))
+    assert read_volume(save(slices, tmp_path / "ct")).slice(0)[0, 0] == -1024
 
 
 @pytest.mark.parametrize(
@@ -147,46 +93,37 @@ def test_compressed_pixels_are_the_same_pixels(lab, tmp_path, shows_the_ramp, sy
     [DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian],
     ids=lambda uid: uid.name,
 )
-def test_every_uncompressed_encoding_is_read(lab, tmp_path, shows_the_ramp, syntax):
-    slices = lab.chest()
+def test_every_uncompressed_encoding_is_read(tmp_path, shows_the_ramp, syntax):
+    slices = chest()
     for dataset in slices:
         dataset.add_new("PixelPaddingValue", "US", 63536)
         if syntax == ExplicitVRBigEndian:
             dataset.PixelData = np.frombuffer(dataset.PixelData, np.uint16).byteswap().tobytes()
             dataset["PixelData"].VR = "OW"
         dataset.file_meta.TransferSyntaxUID = syntax
-    shows_the_ramp(read_volume(lab.save(slices, tmp_path / "ct")))
+    shows_the_ramp(read_volume(save(slices, tmp_path / "ct")))
 
 
-def test_files_without_preamble_are_dicom_too(lab, tmp_path, shows_the_ramp):
-    folder = lab.save(lab.chest(), tmp_path / "ct")
-    for file in folder.iterdir():
-        dataset = pydicom.dcmread(file)
-        del dataset.file_meta
-        pydicom.dcmwrite(file, dataset, implicit_vr=True, little_endian=True)
-    shows_the_ramp(read_volume(folder))
-
-
-def test_only_slices_that_are_asked_for_are_decoded(lab, tmp_path):
-    slices = lab.chest()
+def test_only_slices_that_are_asked_for_are_decoded(tmp_path):
+    slices = chest()
     slices[5].PixelData = slices[5].PixelData[:10]
-    volume = read_volume(lab.save(slices, tmp_path / "ct"))
+    volume = read_volume(save(slices, tmp_path / "ct"))
     assert volume.slice(4).shape == (40, 48)
     with pytest.raises(StudyError, match=r"Slice 5 .* damaged"):
         volume.slice(5)
 
 
-def test_nested_folders_and_a_single_file_are_read(lab, tmp_path, shows_the_ramp):
-    slices = lab.chest()
-    lab.save(slices[:5], tmp_path / "ct" / "a" / "b")
-    lab.save(slices[5:], tmp_path / "ct" / "c")
+def test_nested_folders_and_a_single_file_are_read(tmp_path, shows_the_ramp):
+    slices = chest()
+    save(slices[:5], tmp_path / "ct" / "a" / "b")
+    save(slices[5:], tmp_path / "ct" / "c")
     shows_the_ramp(read_volume(tmp_path / "ct"))
     one = read_volume(next((tmp_path / "ct" / "c").iterdir()))
     assert len(one) == 1 and codes(one) == ["one_slice"]
 
 
-def test_a_zip_gives_the_same_volume_and_leaves_nothing_behind(lab, tmp_path, shows_the_ramp):
-    lab.save(lab.chest(), tmp_path / "ct" / "inner")
+def test_a_zip_gives_the_same_volume_and_leaves_nothing_behind(tmp_path, shows_the_ramp):
+    save(chest(), tmp_path / "ct" / "inner")
     archive = shutil.make_archive(str(tmp_path / "study"), "zip", tmp_path / "ct")
     volume = read_volume(Path(archive))
     shows_the_ramp(volume)
@@ -196,60 +133,26 @@ def test_a_zip_gives_the_same_volume_and_leaves_nothing_behind(lab, tmp_path, sh
     assert not unpacked.exists()
 
 
-def test_what_lies_beside_the_images_is_left_alone_and_said(lab, tmp_path):
-    folder = lab.save(lab.chest(), tmp_path / "ct")
+def test_what_lies_beside_the_images_is_left_alone_and_said(tmp_path):
+    folder = save(chest(), tmp_path / "ct")
     (folder / "Jane Doe.txt").write_text("hello")
     assert read_study(folder).ignored == ("other files: 1",)
 
 
-def enhanced(slices: list[Dataset]) -> Dataset:
-    """The same slices as one Enhanced CT image, its frames from head to feet."""
-    whole = copy.deepcopy(slices[0])
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
-        delattr(whole, keyword)
-    del whole.RescaleSlope, whole.RescaleIntercept, whole.SliceThickness, whole.InstanceNumber
-    whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
-    whole.NumberOfFrames = len(slices)
-    whole.PixelData = b"".join(s.PixelData for s in reversed(slices))
-
-    def group(**values):
-        item = Dataset()
-        for keyword, value in values.items():
-            setattr(item, keyword, value)
-        return Sequence([item])
-
-    shared = Dataset()
-    shared.PlaneOrientationSequence = group(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])
-    shared.PixelMeasuresSequence = group(PixelSpacing=[2.0, 1.0], SliceThickness=3.0)
-    whole.SharedFunctionalGroupsSequence = Sequence([shared])
-    frames = []
-    for single in reversed(slices):
-        frame = Dataset()
-        frame.PlanePositionSequence = group(ImagePositionPatient=single.ImagePositionPatient)
-        frame.PixelValueTransformationSequence = group(
-            RescaleSlope=single.RescaleSlope,
-            RescaleIntercept=single.RescaleIntercept,
-            RescaleType="HU",
-        )
-        frames.append(frame)
-    whole.PerFrameFunctionalGroupsSequence = Sequence(frames)
-    return whole
-
-
 @pytest.mark.parametrize("compression", [None, RLELossless], ids=["plain", "RLE"])
-def test_enhanced_multi_frame_ct_is_read_frame_by_frame(lab, tmp_path, shows_the_ramp, compression):
-    slices = lab.chest()
-    slices[4] = lab.ct_slice(slices[4].ImagePositionPatient, intercept=-1000)
-    whole = enhanced(slices)
+def test_enhanced_multi_frame_ct_is_read_frame_by_frame(tmp_path, shows_the_ramp, compression):
+    slices = chest()
+    slices[4] = ct_slice(slices[4].ImagePositionPatient, intercept=-1000)
+    whole = enhanced(slices[::-1])
     if compression:
         compress(whole, compression, generate_instance_uid=False)
-    volume = read_volume(lab.save([whole], tmp_path / "ct"))
+    volume = read_volume(save([whole], tmp_path / "ct"))
     shows_the_ramp(volume)
     assert len(volume.series.files) == 1
 
 
-def test_a_single_file_of_a_series_keeps_its_place(lab, tmp_path):
-    folder = lab.save(lab.chest()[7:8], tmp_path / "ct")
+def test_a_single_file_of_a_series_keeps_its_place(tmp_path):
+    folder = save(chest()[7:8], tmp_path / "ct")
     volume = read_volume(folder)
     assert volume.unit is Unit.HU
     assert volume.affine[:3, 3].tolist() == [-10, -20, -9]

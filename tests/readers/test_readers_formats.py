@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK
+from ramp_ct import chest, grid, ramp, save
 
 from deeppneumonia.domain import SourceKind
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers import (
-    GantryTiltError,
     NotAxialError,
     UnsafeInputError,
     read_study,
@@ -20,7 +20,7 @@ from deeppneumonia.readers import (
 SPACING = (1.0, 2.0, 3.0)
 
 
-def image_of(lab, flips=(False, False, False), dtype=np.int16):
+def image_of(flips=(False, False, False), dtype=np.int16):
     """The ramp with SimpleITK's own geometry; a flip turns an axis round in index and space."""
     size, origin = np.array([48, 40, 12]), np.array([-10.0, -20.0, -30.0])
     signs = np.where(flips, -1.0, 1.0)
@@ -28,7 +28,7 @@ def image_of(lab, flips=(False, False, False), dtype=np.int16):
     affine = np.eye(4)
     affine[:3, :3] = np.diag(signs * SPACING)[:, ::-1]
     affine[:3, 3] = start
-    image = SimpleITK.GetImageFromArray(lab.ramp(lab.grid(affine, (12, 40, 48))).astype(dtype))
+    image = SimpleITK.GetImageFromArray(ramp(grid(affine, (12, 40, 48))).astype(dtype))
     image.SetSpacing(SPACING)
     image.SetOrigin(start.tolist())
     image.SetDirection(np.diag(signs).ravel().tolist())
@@ -51,9 +51,9 @@ def write(image, file: Path) -> Path:
         ("ct.nhdr", SourceKind.NRRD),
     ],
 )
-def test_each_format_gives_the_volume_that_dicom_gives(lab, tmp_path, shows_the_ramp, name, kind):
-    dicom = read_volume(lab.save(lab.chest(), tmp_path / "dicom"))
-    volume = read_volume(write(image_of(lab), tmp_path / name))
+def test_each_format_gives_the_volume_that_dicom_gives(tmp_path, shows_the_ramp, name, kind):
+    dicom = read_volume(save(chest(), tmp_path / "dicom"))
+    volume = read_volume(write(image_of(), tmp_path / name))
     shows_the_ramp(volume)
     assert volume.study.kind is kind
     np.testing.assert_array_equal(volume.array, dicom.array)
@@ -62,21 +62,14 @@ def test_each_format_gives_the_volume_that_dicom_gives(lab, tmp_path, shows_the_
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float32, np.float64])
 @pytest.mark.parametrize("flips", [(1, 1, 0), (0, 0, 1), (1, 0, 1)], ids=str)
-def test_axes_and_types_of_any_kind_end_in_standard_display(
-    lab, tmp_path, shows_the_ramp, flips, dtype
-):
-    volume = read_volume(write(image_of(lab, flips, dtype), tmp_path / "ct.nii.gz"))
+def test_axes_and_types_of_any_kind_end_in_standard_display(tmp_path, shows_the_ramp, flips, dtype):
+    volume = read_volume(write(image_of(flips, dtype), tmp_path / "ct.nii.gz"))
     shows_the_ramp(volume)
     assert volume.array.dtype == np.int16
 
 
-def test_sagittal_storage_is_turned_to_axial(lab, tmp_path, shows_the_ramp):
-    turned = SimpleITK.PermuteAxes(image_of(lab), [1, 2, 0])
-    shows_the_ramp(read_volume(write(turned, tmp_path / "ct.nii.gz")))
-
-
-def test_a_volume_in_a_folder_is_known_by_its_content_hash(lab, tmp_path):
-    write(image_of(lab), tmp_path / "Jane Doe.nii.gz")
+def test_a_volume_in_a_folder_is_known_by_its_content_hash(tmp_path):
+    write(image_of(), tmp_path / "Jane Doe.nii.gz")
     (tmp_path / "notes.txt").write_text("x")
     study = read_study(tmp_path)
     assert len(study.uid) == 64 and study.ignored == ("other files: 1",)
@@ -93,19 +86,13 @@ def test_grey_volumes_are_not_hounsfield_units(tmp_path):
     refused(write(SimpleITK.Cast(grey, SimpleITK.sitkUInt8), tmp_path / "a.mha"), "from 0 to 255")
 
 
-def test_nan_four_dimensions_and_vectors_are_refused(lab, tmp_path):
-    voxels = SimpleITK.GetArrayFromImage(image_of(lab, dtype=np.float32))
-    voxels[3, 3, 3] = np.nan
-    refused(write(SimpleITK.GetImageFromArray(voxels), tmp_path / "a.nii"), "not numbers")
-    four = SimpleITK.JoinSeries([image_of(lab), image_of(lab)])
-    refused(write(four, tmp_path / "b.nii.gz"), "4 dimensions")
-    refused(write(four, tmp_path / "b.mha"), "4 dimensions")
-    vector = SimpleITK.Compose([image_of(lab)] * 3)
+def test_vectors_are_refused(tmp_path):
+    vector = SimpleITK.Compose([image_of()] * 3)
     refused(write(vector, tmp_path / "c.mha"), "3 values a voxel")
 
 
-def patched_nifti(lab, file, srow=None, codes=(1, 1), dims=None):
-    write(image_of(lab), file)
+def patched_nifti(file, srow=None, codes=(1, 1), dims=None):
+    write(image_of(), file)
     content = bytearray(file.read_bytes())
     content[252:256] = np.array(codes, "<i2").tobytes()
     if srow is not None:
@@ -117,8 +104,8 @@ def patched_nifti(lab, file, srow=None, codes=(1, 1), dims=None):
 
 
 @pytest.mark.parametrize("flips", [(0, 0, 0), (1, 1, 0), (1, 0, 0), (0, 1, 1)], ids=str)
-def test_a_qform_places_the_volume_where_there_is_no_sform(lab, tmp_path, shows_the_ramp, flips):
-    write(image_of(lab, flips), tmp_path / "a.nii")
+def test_a_qform_places_the_volume_where_there_is_no_sform(tmp_path, shows_the_ramp, flips):
+    write(image_of(flips), tmp_path / "a.nii")
     content = bytearray((tmp_path / "a.nii").read_bytes())
     content[252:256] = np.array([1, 0], "<i2").tobytes()
     content[280:328] = bytes(48)
@@ -126,38 +113,24 @@ def test_a_qform_places_the_volume_where_there_is_no_sform(lab, tmp_path, shows_
     shows_the_ramp(read_volume(tmp_path / "a.nii"))
 
 
-def test_nifti_values_are_rescaled_as_the_header_says(lab, tmp_path):
-    plain = read_volume(write(image_of(lab), tmp_path / "a.nii")).array
-    content = bytearray((tmp_path / "a.nii").read_bytes())
-    content[112:120] = np.array([0.5, -400], "<f4").tobytes()
-    (tmp_path / "a.nii").write_bytes(content)
-    rescaled = read_volume(tmp_path / "a.nii").array
-    np.testing.assert_array_equal(rescaled, plain * 0.5 - 400)
-
-
-def test_a_nifti_affine_that_is_no_axial_grid_is_refused(lab, tmp_path):
-    flat = [[1, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0]]
-    refused(patched_nifti(lab, tmp_path / "a.nii", flat, (0, 1)), "singular")
-    leaning = [[1, 0, 0, 0], [0, 2, 1, 0], [0, 0, 3, 0]]
-    refused(patched_nifti(lab, tmp_path / "b.nii", leaning, (0, 1)), "tilted", GantryTiltError)
+def test_a_nifti_affine_turned_half_way_is_refused(tmp_path):
     turned = [[0.7071, -1.4142, 0, 0], [0.7071, 1.4142, 0, 0], [0, 0, 3, 0]]
-    refused(patched_nifti(lab, tmp_path / "c.nii", turned, (0, 1)), "45 degrees", NotAxialError)
-    refused(patched_nifti(lab, tmp_path / "d.nii", codes=(0, 0)), "left and right are unknown")
+    refused(patched_nifti(tmp_path / "a.nii", turned, (0, 1)), "45 degrees", NotAxialError)
 
 
-def test_a_small_file_that_promises_a_huge_volume_is_refused_before_it_is_read(lab, tmp_path):
-    plain = patched_nifti(lab, tmp_path / "a.nii", dims=(3, 30000, 30000, 30000, 1, 1, 1, 1))
+def test_a_small_file_that_promises_a_huge_volume_is_refused_before_it_is_read(tmp_path):
+    plain = patched_nifti(tmp_path / "a.nii", dims=(3, 30000, 30000, 30000, 1, 1, 1, 1))
     packed = tmp_path / "b.nii.gz"
     packed.write_bytes(gzip.compress(plain.read_bytes()))
     refused(packed, "more than a chest CT", UnsafeInputError)
     header = tmp_path / "c.mhd"
-    write(image_of(lab), header)
+    write(image_of(), header)
     header.write_text(header.read_text().replace("DimSize = 48 40 12", "DimSize = 9999 9999 9999"))
     refused(header, "more than a chest CT", UnsafeInputError)
 
 
-def test_a_header_may_not_name_pixels_elsewhere(lab, tmp_path):
-    header = write(image_of(lab), tmp_path / "c.mhd")
+def test_a_header_may_not_name_pixels_elsewhere(tmp_path):
+    header = write(image_of(), tmp_path / "c.mhd")
     for target, match in [("/etc/passwd", "another folder"), ("../c.raw", "another folder")]:
         header.write_text(header.read_text().replace("c.raw", target).replace("c.zraw", target))
         refused(header, match, UnsafeInputError)
@@ -167,8 +140,8 @@ def test_a_header_may_not_name_pixels_elsewhere(lab, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mha", "a.nrrd"])
-def test_damaged_files_are_refused(lab, tmp_path, name):
-    file = write(image_of(lab), tmp_path / name)
+def test_damaged_files_are_refused(tmp_path, name):
+    file = write(image_of(), tmp_path / name)
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2])
     refused(file, "damaged|not numbers")
@@ -176,11 +149,11 @@ def test_damaged_files_are_refused(lab, tmp_path, name):
     refused(file, "damaged")
 
 
-def test_several_volumes_or_forms_are_refused(lab, tmp_path):
-    write(image_of(lab), tmp_path / "a.nii.gz")
-    write(image_of(lab), tmp_path / "b.nii.gz")
+def test_several_volumes_or_forms_are_refused(tmp_path):
+    write(image_of(), tmp_path / "a.nii.gz")
+    write(image_of(), tmp_path / "b.nii.gz")
     refused(tmp_path, "2 volumes")
-    write(image_of(lab), tmp_path / "c.mha")
+    write(image_of(), tmp_path / "c.mha")
     refused(tmp_path, r"2 forms \(nifti, mha\)")
     with pytest.raises(StudyError, match="has no series"):
         read_volume(tmp_path / "a.nii.gz", series="1.2.3")

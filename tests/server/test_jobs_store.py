@@ -85,7 +85,7 @@ def test_a_job_goes_from_queue_to_answer(jobs: JobStore) -> None:
 def test_jobs_are_handed_out_in_the_order_of_their_arrival(jobs: JobStore) -> None:
     for number in (3, 1, 2):
         submit(jobs, number)
-    assert jobs.place(stands(jobs, 2)) == 3
+    assert list(jobs.places([stands(jobs, 2)]).values()) == [3]
     assert [int(claimed(jobs).id, 16) for _ in range(3)] == [3, 1, 2]
 
 

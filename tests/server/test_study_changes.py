@@ -19,8 +19,8 @@ from deeppneumonia.server.removal import remove, remove_unknown
 from deeppneumonia.server.schema import FEEDBACK, JOBS, METADATA
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
-from deeppneumonia.server.storage import Piece
-from deeppneumonia.server.supervisor import HOUR_S, tidy
+from deeppneumonia.server.storage import HOUR_S, Piece
+from deeppneumonia.server.supervisor import tidy
 from deeppneumonia.server.worklist import Job, State
 
 POSTGRES = os.environ.get("DEEPPNEUMONIA_TEST_POSTGRES")

@@ -16,40 +16,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-import torch
 
 from deeppneumonia import Diagnoser
-from deeppneumonia.checkpoint import CheckpointMetadata, save_checkpoint
-from deeppneumonia.domain import ClassSet
-from deeppneumonia.models import create_model
-from deeppneumonia.phantoms import Form, write_cohort
-from deeppneumonia.preprocessing import PreprocessConfig
 from deeppneumonia.reports import to_json
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
 from deeppneumonia.server.worker import is_gone, name_of, own_name
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained ResNet-18 that answers at random, but always the same."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("checkpoint") / "random.safetensors"
-    metadata = CheckpointMetadata(
-        model="resnet18",
-        classes=ClassSet(("covid", "bacterial", "healthy")),
-        preprocessing=PreprocessConfig(picture_px=128),
-    )
-    save_checkpoint(path, create_model("resnet18", 3), metadata)
-    return path
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One quick phantom patient as a DICOM series."""
-    folder = tmp_path_factory.mktemp("study")
-    write_cohort(folder, per_label=1, first_seed=7, shape=(12, 128, 128), form=Form.DICOM)
-    return folder / "PHANTOM-covid-7"
 
 
 @contextmanager
@@ -75,11 +47,13 @@ def without_chance(answer: dict[str, object]) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_every_way_in_gives_the_same_answer(tmp_path: Path, checkpoint: Path, study: Path) -> None:
-    expected = without_chance(to_json(Diagnoser.load(checkpoint).diagnose(study)))
+def test_every_way_in_gives_the_same_answer(
+    tmp_path: Path, checkpoint: Path, dicom_study: Path
+) -> None:
+    expected = without_chance(to_json(Diagnoser.load(checkpoint).diagnose(dicom_study)))
     assert expected["slices"]
-    archive = shutil.make_archive(str(tmp_path / "study"), "zip", study)
-    files = sorted(study.glob("*.dcm"))
+    archive = shutil.make_archive(str(tmp_path / "study"), "zip", dicom_study)
+    files = sorted(dicom_study.glob("*.dcm"))
     arguments = ["--data", str(tmp_path / "data"), "--checkpoint", str(checkpoint)]
     config = tmp_path / "server.toml"
     config.write_text("[server]\nquiet_s = 0.5\n")

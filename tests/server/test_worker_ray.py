@@ -7,13 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
-from deeppneumonia.checkpoint import CheckpointMetadata, save_checkpoint
-from deeppneumonia.domain import ClassSet
-from deeppneumonia.models import create_model
-from deeppneumonia.phantoms import Form, write_cohort
-from deeppneumonia.preprocessing import PreprocessConfig
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.worker import Worker, reading
 from deeppneumonia.server.worklist import State
@@ -23,15 +17,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def pool(tmp_path: Path) -> Iterator[Path]:
-    """A Ray on this machine alone, and an untrained ResNet-18 for its replicas."""
-    torch.manual_seed(0)
-    checkpoint = tmp_path / "random.safetensors"
-    classes = ClassSet(("covid", "bacterial", "healthy"))
-    metadata = CheckpointMetadata(
-        model="resnet18", classes=classes, preprocessing=PreprocessConfig(picture_px=128)
-    )
-    save_checkpoint(checkpoint, create_model("resnet18", 3), metadata)
+def pool(checkpoint: Path) -> Iterator[Path]:
+    """A Ray on this machine alone, and the checkpoint for its replicas."""
     ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=10**8)
     yield checkpoint
     ray.serve.shutdown()
@@ -44,14 +31,11 @@ def submit(services: Services, study: Path, id: str) -> None:
 
 
 def test_a_replica_reads_and_the_store_has_its_answer(
-    services: Services, pool: Path, tmp_path: Path
+    services: Services, pool: Path, dicom_study: Path
 ) -> None:
-    write_cohort(
-        tmp_path / "studies", per_label=1, first_seed=7, shape=(12, 128, 128), form=Form.DICOM
-    )
     settings = replace(services.settings, on_ray=True, checkpoint=str(pool), device="cpu")
     worker = Worker(services, reading(settings))
-    submit(services, tmp_path / "studies" / "PHANTOM-covid-7", "a" * 32)
+    submit(services, dicom_study, "a" * 32)
     assert worker.once()
     job = services.jobs.get("a" * 32)
     assert job is not None and (job.state, job.status) == (State.DONE, "diagnosed")

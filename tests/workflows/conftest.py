@@ -1,17 +1,12 @@
-"""Small phantom patients and a small untrained network, made once for all tests of a file."""
+"""Small phantom patients, and what the reference says of files, for all tests of this folder."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
-from deeppneumonia.checkpoint import CheckpointMetadata, save_checkpoint
-from deeppneumonia.domain import ClassSet
-from deeppneumonia.models import create_model
 from deeppneumonia.phantoms import Form, write_cohort
-from deeppneumonia.preprocessing import PreprocessConfig
-
-CLASSES = ClassSet(("covid", "bacterial", "healthy"))
 
 
 @pytest.fixture(scope="session")
@@ -23,20 +18,13 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def dicom_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One quick phantom patient as a DICOM series."""
-    folder = tmp_path_factory.mktemp("study")
-    write_cohort(folder, per_label=1, first_seed=7, shape=(12, 128, 128), form=Form.DICOM)
-    return folder / "PHANTOM-covid-7"
+def documented_keys() -> Callable[[str], set[str]]:
+    """The first column of a table of the reference, by its title."""
+    page = Path(__file__).parents[2] / "docs" / "reference" / "audit-and-finetune-json.md"
 
+    def keys(title: str) -> set[str]:
+        section = page.read_text().partition(f"## {title}\n")[2].partition("\n## ")[0]
+        cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+        return {word for cell in cells for word in re.findall(r"`(\w+)`", cell)}
 
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained ResNet-18 that answers at random, but always the same."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("checkpoint") / "random.safetensors"
-    metadata = CheckpointMetadata(
-        model="resnet18", classes=CLASSES, preprocessing=PreprocessConfig(picture_px=128)
-    )
-    save_checkpoint(path, create_model("resnet18", 3), metadata)
-    return path
+    return keys

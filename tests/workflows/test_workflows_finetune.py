@@ -1,7 +1,7 @@
 """Few patients of a new hospital: their gain is measured on others, and kept only if there is."""
 
 import json
-import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,14 +141,6 @@ def test_patients_of_the_new_hospital_are_not_unlike_any_more() -> None:
     assert with_hospital_inside(plain, there, np.array(names)) is None
 
 
-def documented_keys(title: str) -> set[str]:
-    """First column of a table of the reference."""
-    page = Path(__file__).parents[2] / "docs" / "reference" / "audit-and-finetune-json.md"
-    section = page.read_text().partition(f"## {title}\n")[2].partition("\n## ")[0]
-    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    return {word for cell in cells for word in re.findall(r"`(\w+)`", cell)}
-
-
 def hospital_of_squares(folder: Path, patients: int = 24) -> Path:
     """Pictures already cut to a lung-like disk: bright in covid, dim in healthy patients."""
     import cv2
@@ -203,7 +195,9 @@ def test_a_random_network_is_settled_where_pictures_differ(
     assert changed == {"backbone.fc.weight", "backbone.fc.bias"}
 
 
-def test_with_two_patients_the_old_checkpoint_is_kept(checkpoint: Path, tmp_path: Path) -> None:
+def test_with_two_patients_the_old_checkpoint_is_kept(
+    checkpoint: Path, documented_keys: Callable[[str], set[str]], tmp_path: Path
+) -> None:
     manifest = hospital_of_squares(tmp_path / "hospital", patients=2)
     found = finetune(checkpoint, manifest, tmp_path / "out", device="cpu")
     assert found["written"] is None

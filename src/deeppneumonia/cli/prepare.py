@@ -23,12 +23,12 @@ def prepare(
 
     Example: deeppneumonia prepare configs/drenet_three_class.toml --data data --out runs/cache
     """
-    from deeppneumonia.workflows.prepare import coverage_table, prepare_cache
+    from deeppneumonia.workflows.prepare import prepare_cache
     from deeppneumonia.workflows.recipes import read_recipe
 
     with progress_bar("slices", quiet=quiet) as progress:
         cache = prepare_cache(read_recipe(recipe), data, out, progress=progress)
-    coverage = coverage_table(cache)
+    coverage = cache.coverage()
     if as_json:
         print_json(coverage)
         return

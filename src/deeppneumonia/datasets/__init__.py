@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from deeppneumonia.datasets.augmentation import AugmentConfig
 from deeppneumonia.datasets.cache import (
-    Coverage,
     SliceCache,
     SliceEntry,
     SliceStatus,
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AugmentConfig",
-    "Coverage",
     "Fold",
     "LeakReport",
     "Manifest",

@@ -8,7 +8,8 @@ the machine or the moment are tried again by the next call.
 
 import csv
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from enum import StrEnum
 from hashlib import sha256
@@ -65,24 +66,6 @@ class SliceEntry:
     """Why it was dropped or refused; blank for a kept slice."""
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """How much of one label can be used."""
-
-    patients: int
-    answered_patients: int
-    """Patients with one kept slice or more."""
-
-    kept: int
-    """Slices."""
-
-    dropped: int
-    """Slices."""
-
-    refused: int
-    """Studies or single pictures."""
-
-
 @dataclass(frozen=True)
 class SliceCache:
     """The pictures of a manifest and the index that says whose they are."""
@@ -102,8 +85,12 @@ class SliceCache:
         """All slices that have a picture."""
         return tuple(entry for entry in self.index if entry.status is SliceStatus.KEPT)
 
-    def coverage(self) -> Mapping[str, Coverage]:
-        """What can be used, by label."""
+    def pictures_of(self, entries: Iterable[SliceEntry]) -> NDArray[np.uint8]:
+        """The pictures (n, side, side) of those of these slices that have one, in their order."""
+        return self.pictures[[entry.array_row for entry in entries if entry.array_row is not None]]
+
+    def coverage(self) -> Mapping[str, dict[str, int]]:
+        """How many patients and slices of each label can be used."""
         return {
             label: _coverage_of([entry for entry in self.index if entry.label == label])
             for label in sorted({entry.label for entry in self.index})
@@ -220,17 +207,17 @@ def _entries_of(row: ManifestRow, stored: Stored) -> Iterator[SliceEntry]:
     yield from sorted(slices, key=lambda each: each.slice_index or 0)
 
 
-def _coverage_of(entries: Sequence[SliceEntry]) -> Coverage:
-    counts = {status: sum(entry.status is status for entry in entries) for status in SliceStatus}
-    return Coverage(
-        patients=len({entry.patient_id for entry in entries}),
-        answered_patients=len(
-            {entry.patient_id for entry in entries if entry.status is SliceStatus.KEPT}
-        ),
-        kept=counts[SliceStatus.KEPT],
-        dropped=counts[SliceStatus.DROPPED],
-        refused=counts[SliceStatus.REFUSED],
-    )
+def _coverage_of(entries: Sequence[SliceEntry]) -> dict[str, int]:
+    """In words for a person; what is refused is a study or a single picture."""
+    counts = Counter(entry.status for entry in entries)
+    answered = {entry.patient_id for entry in entries if entry.status is SliceStatus.KEPT}
+    return {
+        "patients": len({entry.patient_id for entry in entries}),
+        "answered patients": len(answered),
+        "slices kept": counts[SliceStatus.KEPT],
+        "dropped": counts[SliceStatus.DROPPED],
+        "refused": counts[SliceStatus.REFUSED],
+    }
 
 
 def _write_index(index: Sequence[SliceEntry], path: Path) -> None:

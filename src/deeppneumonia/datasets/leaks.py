@@ -9,7 +9,6 @@ block means never make a distance longer, no pair is missed. A candidate is then
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,17 +17,11 @@ from scipy.spatial import cKDTree
 
 from deeppneumonia.datasets.fingerprint import content_sha256
 from deeppneumonia.datasets.manifest import Manifest, ManifestRow
-from deeppneumonia.errors import StudyError
-from deeppneumonia.preprocessing import PreprocessConfig, equal_slices, in_lung_window
-from deeppneumonia.readers import read_volume
 
 # Among 2,553 real slices the most alike lungs of two patients reach 0.987 and two empty scanner
 # tables 0.994; the same slices saved again as JPEG of quality 50 stay above 0.9996.
 NEAR_IDENTICAL = 0.995
 """Least correlation of two pictures that count as one."""
-
-SLICES_PER_STUDY = 5
-"""Equal slices of a study that are compared; the same study exported twice has them in common."""
 
 _THUMBNAIL_PX, _BLOCK_PX = 32, 8
 
@@ -92,15 +85,12 @@ class LeakReport:
         return not (self.shared_patients or self.identical or self.near_identical)
 
 
-def find_leaks(
-    manifest: Manifest, thumbnails: Mapping[int, Sequence[Thumbnail]] | None = None
-) -> LeakReport:
+def find_leaks(manifest: Manifest, thumbnails: Mapping[int, Sequence[Thumbnail]]) -> LeakReport:
     """Search a manifest, read with `refuse_contradictions=False`, for what spoils a comparison.
 
     Args:
         manifest: what is searched.
-        thumbnails: by line, `thumbnail_of` the pictures and slices where they were read before;
-            None to read them here.
+        thumbnails: by line, `thumbnail_of` the pictures and slices, as `find_traces` reads them.
     """
     by_content: dict[str, list[ManifestRow]] = defaultdict(list)
     for row in manifest.rows:
@@ -109,10 +99,7 @@ def find_leaks(
     compared: list[Thumbnail] = []
     not_compared: list[int] = []
     for rows in by_content.values():
-        if thumbnails is None:
-            of_row: Sequence[Thumbnail] = _thumbnails_of(manifest.file(rows[0]))
-        else:
-            of_row = thumbnails.get(rows[0].line, ())
+        of_row = thumbnails.get(rows[0].line, ())
         seen += [rows[0]] * len(of_row)
         compared += of_row
         if not of_row:
@@ -166,18 +153,6 @@ def _near_identical(
             splits, labels = (first.split, second.split), (first.label, second.label)
             best[lines] = NearIdentical(lines, splits, labels, correlation)
     return tuple(best.values())
-
-
-def _thumbnails_of(path: Path) -> list[Thumbnail]:
-    """Of one picture or study; none for what cannot be read or shows nothing."""
-    try:
-        volume = read_volume(path)
-        slices = [volume.slice(n) for n in equal_slices(len(volume), SLICES_PER_STUDY)]
-    except (StudyError, OSError):
-        return []
-    greys = (in_lung_window(pixels, volume.unit, PreprocessConfig()) for pixels in slices)
-    found = (thumbnail_of(grey) for grey in greys)
-    return [thumbnail for thumbnail in found if thumbnail is not None]
 
 
 def thumbnail_of(grey: NDArray[np.uint8]) -> Thumbnail | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deeppneumonia import preprocessing, readers
 from deeppneumonia.datasets.cache import Progress
-from deeppneumonia.datasets.leaks import SLICES_PER_STUDY, Thumbnail, thumbnail_of
+from deeppneumonia.datasets.leaks import Thumbnail, thumbnail_of
 from deeppneumonia.datasets.manifest import Manifest
 from deeppneumonia.datasets.parallel import over_processes
 from deeppneumonia.datasets.scanner_tags import Words, format_of, tags_of
@@ -28,6 +28,9 @@ from deeppneumonia.preprocessing.morphology import convex_hull
 
 ROWS_PER_PROCESS = 64
 """Fewer rows are read sooner than another process has started."""
+
+SLICES_PER_STUDY = 5
+"""Equal slices of a study that are looked at; the same study exported twice has them in common."""
 
 PREVIEW_PX = 112
 SILHOUETTE_PX = 16
@@ -82,20 +85,19 @@ class Unreadable:
 
 
 def find_traces(
-    manifest: Manifest, progress: Progress | None = None, *, workers: int | None = None
+    manifest: Manifest, progress: Progress | None = None
 ) -> tuple[tuple[Trace, ...], tuple[Unreadable, ...]]:
     """Look at every picture and at SLICES_PER_STUDY equal slices of every study.
 
     Args:
         manifest: rows of single slices or studies.
         progress: called after each row.
-        workers: processes; when None as many as the rows are worth, up to all cores.
     """
     tasks = [(row.line, manifest.file(row), row.lung_masked) for row in manifest.rows]
     traces: list[Trace] = []
     unreadable: list[Unreadable] = []
     most = 1 + len(tasks) // ROWS_PER_PROCESS
-    found = over_processes(_traces_of, tasks, workers or min(most, os.cpu_count() or 1))
+    found = over_processes(_traces_of, tasks, min(most, os.cpu_count() or 1))
     for done, (of_row, refusal) in enumerate(found, start=1):
         traces += of_row
         if refusal is not None:

@@ -21,62 +21,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def _logits_of(output: Any) -> Tensor:
-    """The logits of a network of this house."""
-    logits: Tensor = output.logits
-    return logits
-
-
-def grad_cam(
-    network: nn.Module,
-    layer: nn.Module,
-    pictures: Tensor,
-    targets: Tensor,
-    *,
-    logits_of: Callable[[Any], Tensor] = _logits_of,
-) -> NDArray[np.float32]:
-    """Draw the evidence for one class in each picture, at the picture's own size.
-
-    A layer that runs more than once in a forward pass (on details, on a zoom) is taken at its
-    first call for all N pictures. The network is left as it was: no hook, no gradient.
-
-    Args:
-        network: in eval mode; its answer for a picture must not depend on the other pictures.
-        layer: a module of the network whose output is (N, K, h, w).
-        pictures: (N, 1, S, S), what the network takes.
-        targets: (N,) long, the class that each map speaks for.
-        logits_of: finds the logits (N, C) in the network's output.
-
-    Returns:
-        (N, S, S), 0 to 1: each map divided by its maximum. A map without any positive evidence
-        is zero everywhere.
-
-    Raises:
-        ValueError: if the network is in training mode, targets do not fit, or the layer made no
-            map of all the pictures.
-    """
-    if network.training:
-        raise ValueError("Grad-CAM needs the network in eval mode: call network.eval() first")
-    if targets.shape != pictures.shape[:1]:
-        raise ValueError(f"targets must be ({len(pictures)},), not {tuple(targets.shape)}")
-    return grad_cam_of(
-        lambda: logits_of(network(pictures.clone())), layer, targets, pictures.shape[-1]
-    )
-
-
 def grad_cam_of(
     answer: Callable[[], Tensor], layer: nn.Module, targets: Tensor, size_px: int
 ) -> NDArray[np.float32]:
-    """The same for an answer that is given anew, such as from maps that were made before.
+    """Draw the evidence for one class in each picture, at the picture's own size.
+
+    A layer that runs more than once for an answer (on details, on a zoom) is taken at its first
+    call for all N pictures. The network is left as it was: no hook, no gradient.
 
     Args:
-        answer: runs the layer and gives logits (N, C), row by row.
+        answer: runs the layer and gives logits (N, C), row by row: a network in eval mode, or
+            maps that were made before; what it says of a picture must not depend on the others.
         layer: its output is (N, K, h, w).
         targets: (N,) long, the class that each heat map speaks for.
         size_px: S, the side of the network's picture.
 
     Returns:
-        (N, S, S), as `grad_cam`.
+        (N, S, S), 0 to 1: each map divided by its maximum. A map without any positive evidence
+        is zero everywhere.
 
     Raises:
         ValueError: if the layer made no map of all the pictures.

@@ -37,9 +37,7 @@ def calibrate(probabilities: Mapping[str, float], temperature: float) -> dict[st
     return dict(zip(probabilities, (powers / powers.sum()).tolist(), strict=True))
 
 
-def key_slices(
-    slices: Sequence[SlicePrediction], leading: str, count: int = KEY_SLICES
-) -> tuple[int, ...]:
+def key_slices(slices: Sequence[SlicePrediction], leading: str) -> tuple[int, ...]:
     """The slices that a reader should look at first, as slice indices, the most suspicious first.
 
     For a disease these are the slices that speak most for it. Where the leading label is healthy
@@ -51,4 +49,4 @@ def key_slices(
         return 1 - probability if leading == Diagnosis.HEALTHY else probability
 
     ranked = sorted(slices, key=lambda one: (-suspicion(one), one.slice_index))
-    return tuple(one.slice_index for one in ranked[:count])
+    return tuple(one.slice_index for one in ranked[:KEY_SLICES])

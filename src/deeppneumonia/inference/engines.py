@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -49,17 +48,6 @@ class NoMemoryError(DeepPneumoniaError):
         )
 
 
-class Engine(Protocol):
-    """Anything that can run a network."""
-
-    def run(self, pictures: NDArray[np.uint8], *, keep_maps: bool = False) -> EngineOutput:
-        """Answer for pictures (n, side, side); n may be any number, 0 included.
-
-        Maps are megabytes a picture: keep them for the slices of one study, not for a cohort.
-        """
-        ...
-
-
 class TorchEngine:
     """Runs a checkpoint with torch, in float32, some pictures at a time."""
 
@@ -73,6 +61,10 @@ class TorchEngine:
         self.batch = batch
 
     def run(self, pictures: NDArray[np.uint8], *, keep_maps: bool = False) -> EngineOutput:
+        """Answer for pictures (n, side, side); n may be any number, 0 included.
+
+        Maps are megabytes a picture: keep them for the slices of one study, not for a cohort.
+        """
         if not len(pictures):
             return self._empty()
         parts = []

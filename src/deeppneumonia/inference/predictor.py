@@ -6,13 +6,13 @@ import numpy as np
 
 from deeppneumonia.checkpoint import CheckpointMetadata
 from deeppneumonia.domain import Box, Detail, Diagnosis, LungSlice, SlicePrediction
-from deeppneumonia.inference.engines import Engine, EngineOutput, check_numbers
+from deeppneumonia.inference.engines import EngineOutput, TorchEngine, check_numbers
 
 
 class Predictor:
     """Asks an engine about lung slices and words its answer in the source's coordinates."""
 
-    def __init__(self, engine: Engine, metadata: CheckpointMetadata) -> None:
+    def __init__(self, engine: TorchEngine, metadata: CheckpointMetadata) -> None:
         self.engine = engine
         self.metadata = metadata
 

@@ -85,7 +85,10 @@ class SameConv2d(nn.Conv2d):
 
 
 class EfficientNetLite(Backbone):
-    """Stem, sixteen blocks, and a last 1x1 convolution; M = D = 1280."""
+    """Stem, sixteen blocks and a last 1x1 convolution, 4.7 M parameters with 1000 classes.
+
+    M = D = 1280.
+    """
 
     head_key = "_fc"
     name = "efficientnet-lite0"
@@ -129,8 +132,3 @@ class EfficientNetLite(Backbone):
 
 def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=NORM_EPSILON, momentum=NORM_MOMENTUM)
-
-
-def efficientnet_lite0(num_classes: int) -> EfficientNetLite:
-    """EfficientNet-Lite0: 4.7 M parameters with 1000 classes."""
-    return EfficientNetLite(num_classes)

@@ -9,21 +9,21 @@ from torch.overrides import TorchFunctionMode
 
 from deeppneumonia.errors import ConfigError
 from deeppneumonia.models.backbone import Backbone
-from deeppneumonia.models.densenet import densenet121
+from deeppneumonia.models.densenet import DenseNet121
 from deeppneumonia.models.dre_net import DreNet
 from deeppneumonia.models.dre_net_fpn import DreNetFpn
-from deeppneumonia.models.efficientnet import efficientnet_lite0
+from deeppneumonia.models.efficientnet import EfficientNetLite
 from deeppneumonia.models.network import Network, PlainClassifier
 from deeppneumonia.models.nts_net import NtsNet
 from deeppneumonia.models.resnet import resnet18, resnet50
-from deeppneumonia.models.vgg import vgg16
+from deeppneumonia.models.vgg import Vgg16
 
 BACKBONES: dict[str, Callable[[int], Backbone]] = {
-    "vgg16": vgg16,
-    "densenet121": densenet121,
+    "vgg16": Vgg16,
+    "densenet121": DenseNet121,
     "resnet50": resnet50,
     "resnet18": resnet18,
-    "efficientnet-lite0": efficientnet_lite0,
+    "efficientnet-lite0": EfficientNetLite,
 }
 
 DETAIL_NETWORKS: dict[str, tuple[Callable[[str, Backbone, int], Network], str]] = {

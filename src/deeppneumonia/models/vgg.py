@@ -15,7 +15,10 @@ POOLED_CELLS = 7
 
 
 class Vgg16(Backbone):
-    """Thirteen convolutions and three linear layers; M = 512, D = 4096."""
+    """Thirteen convolutions and three linear layers, 138.4 M parameters with 1000 classes.
+
+    M = 512, D = 4096.
+    """
 
     head_key = "classifier.6"
     name = "vgg16"
@@ -65,8 +68,3 @@ class Vgg16(Backbone):
         for layer in list(self.classifier)[:-1]:
             features = layer(features)
         return features.float()
-
-
-def vgg16(num_classes: int) -> Vgg16:
-    """VGG16: 138.4 M parameters with 1000 classes."""
-    return Vgg16(num_classes)

@@ -14,6 +14,7 @@ import socket
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,6 @@ from deeppneumonia.readers.messages import (
     Said,
     error_said,
     pack,
-    study_said,
     unforeseen,
     unpack,
     volume_said,
@@ -65,7 +65,7 @@ class Reader:
         before = stamps_of(path)
         unpacked = Path(str(request["folder"])) if request["folder"] else None
         if request["do"] == "study":
-            said = study_said(study.read_study(path, unpacked=unpacked))
+            said: Said = asdict(study.read_study(path, unpacked=unpacked))
         else:
             self._volume = None  # frees the last one first
             self._volume = study.read_volume(path, request["series"], unpacked=unpacked)

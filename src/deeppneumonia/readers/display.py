@@ -20,6 +20,11 @@ from deeppneumonia.readers.geometry import (
     NotAxialError,
 )
 
+SINGULAR = (
+    "The affine of this volume is singular, so its place in the patient is unknown: "
+    "convert the study again from DICOM."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Reorientation:
@@ -76,10 +81,7 @@ def to_display(affine: NDArray[np.float64], shape: tuple[int, ...]) -> Reorienta
     """
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or lengths.min() < 1e-6:
-        raise StudyError(
-            "The affine of this volume is singular, so its place in the patient is unknown: "
-            "convert the study again from DICOM."
-        )
+        raise StudyError(SINGULAR)
     directions = affine[:3, :3] / lengths
     axes = tuple(int(np.abs(directions[world]).argmax()) for world in (2, 1, 0))
     flips = tuple(
@@ -101,10 +103,7 @@ def _check_directions(directions: NDArray[np.float64], axes: tuple[int, ...]) ->
     cosines = np.abs(directions.T @ directions - np.eye(3)).max()
     shear = float(np.degrees(np.arcsin(min(1.0, cosines))))
     if abs(np.linalg.det(directions)) < 0.01:
-        raise StudyError(
-            "The affine of this volume is singular, so its place in the patient is unknown: "
-            "convert the study again from DICOM."
-        )
+        raise StudyError(SINGULAR)
     if shear > MAX_TILT_DEG:
         raise GantryTiltError(tilt_deg=shear)
     if len(set(axes)) < 3:

@@ -56,11 +56,6 @@ def unpack(raw: bytes | bytearray) -> Said:
     return said
 
 
-def study_said(study: Study) -> Said:
-    """A study as plain values."""
-    return asdict(study)
-
-
 def volume_said(volume: Volume) -> Said:
     """Everything about a volume but its pixels."""
     return {

@@ -65,7 +65,9 @@ def open_in(child: ChildProcess, order: Order, what: str, **more: object) -> tup
         "memory_bytes": order.memory_bytes,
         **more,
     }
-    body = ask_one(child, request, order.cpu_s)[1]
+    head, body = child.ask({**request, "cpu_s": order.cpu_s}, order.cpu_s)
+    if "error" in head:
+        raise error_heard(head)
     return unpack(body), sha256(_placeless(body, order)).hexdigest()
 
 
@@ -79,11 +81,3 @@ def _placeless(body: bytearray, order: Order) -> bytes | bytearray:
     folder = json.dumps(str(order.lease.folder))[1:-1]  # as it stands inside a text of JSON
     stamps = sorted(stamps_of(order.path).values())
     return body.replace(folder.encode(), b"") + repr(stamps).encode()
-
-
-def ask_one(child: ChildProcess, request: Said, cpu_s: float) -> tuple[Said, bytearray]:
-    """What a child answers; its refusals are raised."""
-    head, body = child.ask({**request, "cpu_s": cpu_s}, cpu_s)
-    if "error" in head:
-        raise error_heard(head)
-    return head, body

@@ -11,12 +11,13 @@ from starlette.concurrency import run_in_threadpool
 from deeppneumonia.server import intake
 from deeppneumonia.server.access import HasServices, SomeBody, handled_job, require, visible_job
 from deeppneumonia.server.accounts import Right
+from deeppneumonia.server.audit import AuditEntry
 from deeppneumonia.server.guard import REPORT_CSP
 from deeppneumonia.server.removal import remove
-from deeppneumonia.server.schemas import AuditEntry, StudyList, StudyView, problems
+from deeppneumonia.server.schemas import StudyList, StudyView, problems
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.storage import ID_PATTERN
-from deeppneumonia.server.upload import receive
+from deeppneumonia.server.upload import BARE_TYPES, receive
 from deeppneumonia.server.worklist import Job, State
 
 router = APIRouter(prefix="/api/v1", tags=["studies"], responses=problems(401, 429, 503))
@@ -45,10 +46,7 @@ FILE_BODY: dict[str, Any] = {
                     "required": ["files"],
                 }
             },
-            "application/zip": {"schema": FILE},
-            "application/dicom": {"schema": FILE},
-            "application/gzip": {"schema": FILE},
-            "application/octet-stream": {"schema": FILE},
+            **{kind: {"schema": FILE} for kind in BARE_TYPES},
         },
     }
 }
@@ -174,8 +172,7 @@ def show_audit(
 ) -> list[AuditEntry]:
     """The audit log, from the entry after `after`."""
     require(principal, Right.ADMIN)
-    entries = services.audit.entries(after, limit)
-    return [AuditEntry.model_validate(entry, from_attributes=True) for entry in entries]
+    return services.audit.entries(after, limit)
 
 
 def _json(view: BaseModel) -> Response:

@@ -15,7 +15,7 @@ START = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """One line of the log. `object` is a study's id or a user's name; nothing names a patient."""
 
     number: int
@@ -45,21 +45,21 @@ class AuditLog:
             ).one_or_none()
             number, previous = (1, START) if last is None else (last.number + 1, last.digest)
             fields = (number, at, actor[:64], action, object[:64], detail[:200], previous)
-            entry = Entry(*fields, digest=_digest(*fields))
+            entry = AuditEntry(*fields, digest=_digest(*fields))
             connection.execute(insert(AUDIT).values(asdict(entry)))
 
-    def entries(self, after: int = 0, limit: int = 1000) -> list[Entry]:
+    def entries(self, after: int = 0, limit: int = 1000) -> list[AuditEntry]:
         """Entries in their order, from the one after `after`."""
         query = select(AUDIT).where(AUDIT.c.number > after).order_by(AUDIT.c.number).limit(limit)
         with self.database.read() as connection:
-            return [Entry(**row._mapping) for row in connection.execute(query)]
+            return [AuditEntry(**row._mapping) for row in connection.execute(query)]
 
-    def last(self) -> Entry | None:
+    def last(self) -> AuditEntry | None:
         """The newest entry; its digest, noted elsewhere, also shows when a log was cut short."""
         query = select(AUDIT).order_by(AUDIT.c.number.desc()).limit(1)
         with self.database.read() as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else Entry(**row._mapping)
+        return None if row is None else AuditEntry(**row._mapping)
 
     def first_break(self) -> int | None:
         """The number of the first entry that does not fit the chain; None when all do."""
@@ -75,7 +75,7 @@ class AuditLog:
             previous, expected = entry.digest, expected + 1
         return None
 
-    def _all(self) -> Iterator[Entry]:
+    def _all(self) -> Iterator[AuditEntry]:
         after = 0
         while page := self.entries(after):
             yield from page

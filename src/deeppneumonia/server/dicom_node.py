@@ -26,7 +26,7 @@ from deeppneumonia.server.dicom_spool import Image, Spool, UnfitObjectError, rea
 from deeppneumonia.server.intake import NoCtImageError, gather
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
-from deeppneumonia.server.storage import DAY_S, DiskFullError, Piece
+from deeppneumonia.server.storage import DAY_S, HOUR_S, DiskFullError, Piece
 from deeppneumonia.server.worklist import State
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,6 @@ OWNER, SOURCE = "dicom-node", "dicom"
 
 POLL_S = 1.0
 PAGE, ALL_PAGES_EVERY = 100, 60
-HOUR_S = 3600.0
 LAST_ATTEMPT_S = 30.0
 """What a sender that is stopped may take to finish; deploy/*.service wait 45 s for all of us."""
 

@@ -22,11 +22,10 @@ from pydicom.tag import Tag
 
 from deeppneumonia.errors import InputRefusedError
 from deeppneumonia.files import flush, sha256_of
-from deeppneumonia.server.storage import Storage
+from deeppneumonia.server.storage import HOUR_S, Storage
 from deeppneumonia.workflows.received import CT_CLASSES
 
 UID_TAGS = {"SOPInstanceUID": 0x00080018, "StudyInstanceUID": 0x0020000D}
-HOUR_S = 3600
 
 
 class UnfitObjectError(InputRefusedError):

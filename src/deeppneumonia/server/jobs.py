@@ -35,9 +35,8 @@ from sqlalchemy.exc import IntegrityError
 
 from deeppneumonia.server.database import Database
 from deeppneumonia.server.schema import FEEDBACK, JOBS
+from deeppneumonia.server.storage import HOUR_S
 from deeppneumonia.server.worklist import OPEN, Job, State, Worklist
-
-HOUR_S = 3600.0
 
 FIRST_FENCES = 2**30
 """A fence begins at a random number below this, and has as many again to grow by. A study that is

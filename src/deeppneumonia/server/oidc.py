@@ -14,7 +14,7 @@ from typing import Any
 
 from deeppneumonia.errors import ConfigError, DeepPneumoniaError
 from deeppneumonia.server.accounts import rights_of
-from deeppneumonia.server.oidc_settings import Oidc, check_address
+from deeppneumonia.server.settings import Oidc, check_address
 
 TIMEOUT_S = 10.0
 LEEWAY_S = 60

@@ -82,19 +82,6 @@ class StudyList(BaseModel):
     total: int = Field(description="How many there are in all that fit the filters.")
 
 
-class AuditEntry(BaseModel):
-    """One line of the audit log."""
-
-    number: int
-    at: str
-    actor: str
-    action: str
-    object: str
-    detail: str
-    previous: str
-    digest: str
-
-
 class Readiness(BaseModel):
     """Whether studies can be taken and read now."""
 

@@ -27,7 +27,7 @@ KNOWN_SUFFIXES = (
     ".jpeg",
 )  # fmt: skip
 ID_PATTERN = r"[0-9a-f]{32}"
-DAY_S = 86_400
+HOUR_S, DAY_S = 3600.0, 86_400.0
 KINDS = ("uploads", "results")
 
 
@@ -225,9 +225,9 @@ class Storage:
             if re.fullmatch(ID_PATTERN, folder.name) and folder.stat().st_mtime < limit
         }
 
-    def sweep_incoming(self, *, older_than_s: float = DAY_S) -> None:
+    def sweep_incoming(self) -> None:
         """Remove uploads that broke off on the way."""
-        limit = time.time() - older_than_s
+        limit = time.time() - DAY_S
         for folder in (self.data / "incoming").iterdir():
             if folder.stat().st_mtime < limit:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from deeppneumonia.server.database import DatabaseAwayError, patiently
 from deeppneumonia.server.removal import remove, remove_unknown
 from deeppneumonia.server.services import Services
-from deeppneumonia.server.storage import DAY_S
+from deeppneumonia.server.storage import DAY_S, HOUR_S
 from deeppneumonia.server.worker import is_gone, name_of
 
 logger = logging.getLogger(__name__)
 
 COMMAND = (sys.executable, "-m", "deeppneumonia.server.worker")
-HOUR_S = 3600.0
 STOP_S = 30.0
 SOON_S = 0.2
 

@@ -88,12 +88,8 @@ class Worklist:
             ).scalar_one()
             return [_job(row) for row in connection.execute(page)], total
 
-    def place(self, job: Job) -> int | None:
-        """1 for the job whose turn is next; None for one that does not wait."""
-        return self.places([job]).get(job.id)
-
     def places(self, jobs: Sequence[Job]) -> dict[str, int]:
-        """By id, the places of those of these jobs that wait."""
+        """By id, the places of those of these jobs that wait; 1 for the one whose turn is next."""
         waiting = [job.id for job in jobs if job.state is State.QUEUED]
         if not waiting:
             return {}

@@ -1,9 +1,7 @@
 """What is fitted on the validation patients after training: temperature and thresholds."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +13,7 @@ from deeppneumonia.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from deeppneumonia.datasets import Manifest, SliceCache, SliceEntry, build_cache, read_manifest
+from deeppneumonia.datasets import Manifest, SliceCache, build_cache, read_manifest
 from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.errors import TrainingError
 from deeppneumonia.evaluation import (
@@ -121,7 +119,7 @@ class _Asked:
         classes = checkpoint.metadata.classes
         everybody = cache.entries_of("validation")
         entries = tuple(entry for entry in everybody if entry.site not in MADE_SITES) or everybody
-        answers = TorchEngine(checkpoint, device=device).run(pictures_of(cache, entries))
+        answers = TorchEngine(checkpoint, device=device).run(cache.pictures_of(entries))
         labels = np.array([classes.index(entry.label) for entry in entries])
         groups = [entry.patient_id for entry in entries]
         table = aggregate_by_patient(labels, answers.probabilities, groups)
@@ -178,8 +176,3 @@ def operating_levels(
         OperatingLevel(target=target, **asdict(point))
         for target, point in zip(SENSITIVITIES, points, strict=True)
     )
-
-
-def pictures_of(cache: SliceCache, entries: Sequence[SliceEntry]) -> np.ndarray[Any, Any]:
-    """The pictures (n, side, side) of kept entries, in their order."""
-    return cache.pictures[[entry.array_row for entry in entries if entry.array_row is not None]]

@@ -2,28 +2,28 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.datasets import Manifest, SliceEntry
+from deeppneumonia.domain import ClassSet
 from deeppneumonia.errors import TrainingError
 from deeppneumonia.evaluation import (
     aggregate_by_patient,
     calibrate,
     fit_temperature,
-    picture_statistics,
     six_statistics_baseline,
 )
 from deeppneumonia.evaluation.calibration import SENSITIVITIES
 from deeppneumonia.evaluation.patients import is_answered
 from deeppneumonia.files import write_whole
-from deeppneumonia.preprocessing import Fill, Intensity
 from deeppneumonia.workflows.calibration import operating_levels
 from deeppneumonia.workflows.comparison_plan import SIX_STATISTICS
 from deeppneumonia.workflows.comparison_store import TESTED, Turn, write_answers
 from deeppneumonia.workflows.comparison_turns import Bench
+from deeppneumonia.workflows.scored import as_exported, slice_statistics
 from deeppneumonia.workflows.train import commit
 
 
@@ -36,6 +36,10 @@ class MeasuredSet:
 
     statistics: NDArray[np.float64]
     """(n, 6); NaN where there is no picture."""
+
+    def labels(self, classes: ClassSet) -> NDArray[np.int64]:
+        """(n,) class indices."""
+        return np.array([classes.index(entry.label) for entry in self.entries])
 
     def where(self, chosen: NDArray[np.bool_]) -> "MeasuredSet":
         """Some of the slices."""
@@ -52,8 +56,7 @@ def answer_by_statistics(bench: Bench) -> None:
     """Take every turn that has not been taken, for all sets; the forest is fitted like a network.
 
     It learns from the training patients, its temperature comes from the validation patients, and
-    the tested and external ones choose nothing. It sees the pictures as the hospital made them:
-    cut to the lung on black, in their own grey levels, as that is where the fingerprint is.
+    the tested and external ones choose nothing. It sees the pictures as the hospital made them.
     """
     missing = [turn for turn in bench.turns if not _is_taken(bench, turn)]
     if not missing:
@@ -74,14 +77,8 @@ def _is_taken(bench: Bench, turn: Turn) -> bool:
 
 def _measured(bench: Bench, manifest: Manifest) -> MeasuredSet:
     config = bench.plan.contenders[0].recipe.preprocessing
-    raw = replace(config, fill=Fill.BLACK, intensity=Intensity.WINDOW)
-    cache = bench.cache_of(manifest, raw)
-    statistics = np.full((len(cache.index), 6), np.nan)
-    for number, entry in enumerate(cache.index):
-        if entry.array_row is not None:
-            picture = cache.pictures[entry.array_row : entry.array_row + 1]
-            statistics[number] = picture_statistics(picture)[0]
-    return MeasuredSet(cache.index, statistics)
+    cache = bench.cache_of(manifest, as_exported(config))
+    return MeasuredSet(cache.index, slice_statistics(cache))
 
 
 def _take(bench: Bench, turn: Turn, sets: Mapping[str, MeasuredSet]) -> None:
@@ -96,7 +93,7 @@ def _take(bench: Bench, turn: Turn, sets: Mapping[str, MeasuredSet]) -> None:
     )
     forest = six_statistics_baseline(
         learned.statistics,
-        np.array([classes.index(entry.label) for entry in learned.entries]),
+        learned.labels(classes),
         together,
         classes=len(classes),
         seed=turn.repeat,
@@ -107,11 +104,28 @@ def _take(bench: Bench, turn: Turn, sets: Mapping[str, MeasuredSet]) -> None:
             np.cumsum([len(validating.entries), *(len(one.entries) for one in asked.values())]),
         )
     )
-    patients = aggregate_by_patient(
-        np.array([classes.index(entry.label) for entry in validating.entries]),
-        next(answers),
-        [entry.patient_id for entry in validating.entries],
-    )
+    temperature, points = _calibrated(validating, next(answers), classes, turn)
+    for name, measured in asked.items():
+        path = bench.answers_of(SIX_STATISTICS, turn, name)
+        write_answers(path, (name, turn), classes.labels, measured.entries, next(answers))
+    facts = {
+        "repeat": turn.repeat,
+        "fold": turn.fold,
+        "model": forest.how,
+        "temperature": temperature,
+        "operating_points": points,
+        "commit": commit(),
+    }
+    facts_file = bench.facts_of(SIX_STATISTICS, turn)
+    write_whole(facts_file, json.dumps(facts, indent=1, allow_nan=False))
+
+
+def _calibrated(
+    validating: MeasuredSet, answers: NDArray[np.float64], classes: ClassSet, turn: Turn
+) -> tuple[float, list[float | None]]:
+    """Temperature and operating points, from the answers (n, C) about the validation patients."""
+    groups = [entry.patient_id for entry in validating.entries]
+    patients = aggregate_by_patient(validating.labels(classes), answers, groups)
     answered = is_answered(patients.probabilities)
     if not answered.any():
         raise TrainingError(
@@ -122,17 +136,5 @@ def _take(bench: Bench, turn: Turn, sets: Mapping[str, MeasuredSet]) -> None:
     labels, probabilities = patients.labels[answered], patients.probabilities[answered]
     temperature = fit_temperature(labels, probabilities)
     levels = operating_levels(labels, calibrate(probabilities, temperature))
-    for name, measured in asked.items():
-        path = bench.answers_of(SIX_STATISTICS, turn, name)
-        write_answers(path, (name, turn), classes.labels, measured.entries, next(answers))
     points = {level.target: level.threshold for level in levels}
-    facts = {
-        "repeat": turn.repeat,
-        "fold": turn.fold,
-        "model": forest.how,
-        "temperature": temperature,
-        "operating_points": [points.get(target) for target in SENSITIVITIES],
-        "commit": commit(),
-    }
-    facts_file = bench.facts_of(SIX_STATISTICS, turn)
-    write_whole(facts_file, json.dumps(facts, indent=1, allow_nan=False))
+    return temperature, [points.get(target) for target in SENSITIVITIES]

@@ -131,6 +131,7 @@ def _part(comparison: Comparison, name: str, site: str | None) -> dict[str, Any]
             f"The networks were asked about different patients of {name}: they were not compared "
             f"on the same rows. Compare again in another folder."
         )
+    in_folds = name == TESTED and site is None
     counts = np.bincount(one.labels, minlength=len(one.classes))
     if site is not None and (counts >= FEWEST_PATIENTS).sum() < 2:
         return None
@@ -140,25 +141,26 @@ def _part(comparison: Comparison, name: str, site: str | None) -> dict[str, Any]
         "slices": _slice_counts(next(iter(asked.values())), site),
         "answers_each": len(one.probabilities),
         "networks": {
-            network: {
-                "patient": _block(
-                    mean_scores(
-                        answers.labels, answers.probabilities, answers.patients, answers.classes
-                    )
-                ),
-                "slice": _slices(asked[network], comparison.classes, site),
-                "refused_patients": answers.refused,
-                "confusion": mean_confusion(answers.labels, answers.probabilities)
-                .round(2)
-                .tolist(),
-                **(_fold_aucs(answers) if name == TESTED and site is None else {}),
-                "operating_points": _operating_points(answers, comparison.classes),
-                "against": _against(
-                    network, answers, found, within_folds=name == TESTED and site is None
-                ),
-            }
+            network: _of_network(answers, asked[network], comparison.classes, site)
+            | (_fold_aucs(answers) if in_folds else {})
+            | {"against": _against(network, answers, found, within_folds=in_folds)}
             for network, answers in found.items()
         },
+    }
+
+
+def _of_network(
+    answers: PatientAnswers, asked: SetAnswers, classes: Sequence[str], site: str | None
+) -> dict[str, Any]:
+    """What one network's answers about patients and slices are worth by themselves."""
+    return {
+        "patient": _block(
+            mean_scores(answers.labels, answers.probabilities, answers.patients, answers.classes)
+        ),
+        "slice": _slices(asked, classes, site),
+        "refused_patients": answers.refused,
+        "confusion": mean_confusion(answers.labels, answers.probabilities).round(2).tolist(),
+        "operating_points": _operating_points(answers, classes),
     }
 
 

@@ -9,7 +9,6 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from deeppneumonia.datasets import (
 )
 from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.domain import ClassSet
-from deeppneumonia.errors import ManifestError
 from deeppneumonia.evaluation import (
     AnswerSet,
     Baseline,
@@ -33,15 +31,21 @@ from deeppneumonia.evaluation import (
     answer_set,
     calibrate,
     evaluation_report,
-    picture_statistics,
     six_statistics_cross_validated,
 )
 from deeppneumonia.evaluation.patients import is_answered
 from deeppneumonia.evaluation.plots import save_confusion, save_reliability, save_roc
 from deeppneumonia.files import write_whole
-from deeppneumonia.preprocessing import Fill, Intensity
 from deeppneumonia.workflows.releases import open_checkpoint
-from deeppneumonia.workflows.scored import Scored, cells, kept_rows, labelled, score_cache
+from deeppneumonia.workflows.scored import (
+    Scored,
+    as_exported,
+    cells,
+    labelled,
+    rows_of_split,
+    score_cache,
+    slice_statistics,
+)
 from deeppneumonia.workflows.trust import examine_trust
 
 
@@ -81,7 +85,7 @@ def evaluate_manifests(  # noqa: PLR0913  (what may be said of an evaluation on 
     checkpoint = open_checkpoint(checkpoint_name)
     classes = checkpoint.metadata.classes
     named = [read_manifest(path, folder=data, label_map=label_map) for path in manifests]
-    manifest = labelled(_rows_of_split(join_manifests(named), split), checkpoint)
+    manifest = labelled(rows_of_split(join_manifests(named), split, "--split"), checkpoint)
     out.mkdir(parents=True, exist_ok=True)
     cache = build_cache(manifest, checkpoint.metadata.preprocessing, out / "cache", progress)
     scored = score_cache(cache, checkpoint, device=device)
@@ -114,36 +118,16 @@ def six_statistics(
 ) -> Baseline:
     """The shortcut baseline, on the pictures as the hospital made them.
 
-    The statistics come from the cut slices before harmonisation and with a black background, as
-    the published pictures are: that is where a hospital's fingerprint is. The forest is
-    cross-validated on the manifest itself, so it has seen this hospital, and the network has not.
+    The forest is cross-validated on the manifest itself, so it has seen this hospital, and the
+    network has not.
     """
-    raw = replace(checkpoint.metadata.preprocessing, fill=Fill.BLACK, intensity=Intensity.WINDOW)
-    cache = build_cache(manifest, raw, folder)
-    found = dict(
-        zip(
-            [_place(entry) for entry in cache.kept],
-            picture_statistics(cache.pictures[kept_rows(cache)[1]]),
-            strict=True,
-        )
-    )
+    cache = build_cache(manifest, as_exported(checkpoint.metadata.preprocessing), folder)
+    found = dict(zip(map(_place, cache.index), slice_statistics(cache), strict=True))
     nothing = np.full(6, np.nan)
     statistics = np.array([found.get(_place(entry), nothing) for entry in scored.entries])
     return six_statistics_cross_validated(
         statistics, scored.labels, scored.groups, classes=scored.probabilities.shape[1]
     )
-
-
-def _rows_of_split(manifest: Manifest, split: str | None) -> Manifest:
-    if split is None:
-        return manifest
-    chosen = manifest.with_rows(manifest.rows_of(split))
-    if not chosen.rows:
-        raise ManifestError(
-            f"No row has split {split!r}: make one with `deeppneumonia split`, or leave "
-            f"--split out."
-        )
-    return chosen
 
 
 def _refusals(scored: Scored) -> dict[str, int]:

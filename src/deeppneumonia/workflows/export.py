@@ -21,7 +21,6 @@ from deeppneumonia.evaluation import answer_set
 from deeppneumonia.evaluation.metrics import patient_auc
 from deeppneumonia.inference import EngineOutput, TorchEngine
 from deeppneumonia.inference.engine_files import Precision
-from deeppneumonia.workflows.calibration import pictures_of
 from deeppneumonia.workflows.releases import engine_folder, open_checkpoint
 from deeppneumonia.workflows.scored import labelled
 
@@ -131,13 +130,13 @@ def _first_accepted(
         raise _not_installed(error) from error
     calibrates, judges = _parts(cut)
     engine = TorchEngine(checkpoint, device="cpu")
-    pictures = pictures_of(cut, judges)
+    pictures = cut.pictures_of(judges)
     truth = engine.run(pictures)
     tried = {}
     for precision in precisions:
         wanted = graph
         if precision is Precision.INT8:
-            seen = pictures_of(cut, calibrates[:: max(1, len(calibrates) // CALIBRATION_PICTURES)])
+            seen = cut.pictures_of(calibrates[:: max(1, len(calibrates) // CALIBRATION_PICTURES)])
             try:
                 wanted = quantised(graph, checkpoint, seen)
             except ImportError as error:

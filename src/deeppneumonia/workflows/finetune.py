@@ -43,11 +43,10 @@ from deeppneumonia.workflows.hospital import (
     Reading,
     open_hospital,
     patient_counts,
-    rows_of_split,
     without_test,
 )
 from deeppneumonia.workflows.releases import open_checkpoint
-from deeppneumonia.workflows.scored import labelled
+from deeppneumonia.workflows.scored import labelled, rows_of_split
 from deeppneumonia.workflows.tuning import (
     Tuned,
     calibrated_patients,
@@ -112,7 +111,7 @@ def finetune(
 
     def opened(path: Path, split: str | None) -> Manifest:
         read = read_manifest(path, folder=data, label_map=label_map)
-        return labelled(rows_of_split(read, split), checkpoint)
+        return labelled(rows_of_split(read, split, "--old-split"), checkpoint)
 
     everybody = opened(manifest, None)
     rows = without_test(everybody)
@@ -126,7 +125,12 @@ def finetune(
     )
     old = open_hospital(old_rows, checkpoint, cache, None, progress) if old_rows else None
     layer = find_final_layer(checkpoint.network, new.pictures[0])
-    return _compared(Reading(checkpoint, layer, cache, progress), new, old, config.sizes, out)
+    found = _compared(Reading(checkpoint, layer, cache, progress), new, old, config.sizes, out)
+    drawn = [point for point in found["learning_curve"] if point.get("gain")]
+    if drawn:
+        save_learning_curve(drawn, out / "learning_curve.png")
+    write_whole(out / "finetune.json", json.dumps(found, indent=2, allow_nan=False))
+    return found
 
 
 def _worth_writing(
@@ -144,7 +148,7 @@ def _worth_writing(
 def _compared(
     reading: Reading, new: Hospital, old: Hospital | None, sizes: Sequence[int], out: Path
 ) -> dict[str, Any]:
-    """Everything that is measured, written down."""
+    """Everything that is measured; the checkpoint is saved if it is better."""
     checkpoint = reading.checkpoint
     before = Tuned(
         head_of(checkpoint.network, reading.layer), checkpoint.metadata.temperature, float("inf")
@@ -160,14 +164,17 @@ def _compared(
     answered = Answered(labels, [checkpoint.metadata.classes.labels[c] for c in known.present])
     held_out = nested_answers(start.head, start.temperature, short, seed=SEED)
     rows = {"as it is": row_of(answered, as_it_is, as_it_is)}
-    written = None
+    written, made = None, None
     if held_out is not None:
         of_tuned, of_refreshed = (over_classes(one, known.present) for one in held_out)
         rows[REFRESHED] = row_of(answered, of_refreshed, as_it_is)
         rows[TUNED] = row_of(answered, of_tuned, as_it_is)
         written = _worth_writing(answered, of_tuned, of_refreshed, as_it_is)
+        if written == TUNED:
+            made = Made(tuned, held_out[0], seen.features, known)
+        elif written == REFRESHED:
+            made = Made(refreshed(before, known), held_out[1], seen.features, known)
     rows |= _without_labels(reading, before, new, old, answered, as_it_is)
-    points = [curve_point(start, short, n, seed=SEED) for n in sizes]
     result: dict[str, Any] = {
         "patients": patient_counts(new, checkpoint),
         "test_patients": new.test_patients,
@@ -176,7 +183,7 @@ def _compared(
                     "layer": reading.layer},
         "manifest_sha256": new.manifest.sha256,
         "rows": rows,
-        "learning_curve": points,
+        "learning_curve": [curve_point(start, short, n, seed=SEED) for n in sizes],
         "written": written,
         "penalty": None if np.isinf(tuned.penalty) else tuned.penalty,
         "old_site": None if old is None else _forgotten(reading, before, tuned, old),
@@ -184,22 +191,12 @@ def _compared(
         "decision": _decision(written, held_out is not None),
         "version": version("deeppneumonia"),
     }  # fmt: skip
-    if written and held_out is not None:
+    if made is not None:
         path = out / "checkpoint.safetensors"
-        made = Made(
-            tuned if written == TUNED else refreshed(before, known),
-            held_out[0 if written == TUNED else 1],
-            seen.features,
-            known,
-        )
         result["checkpoint"] = {
             "file": path.name,
             "sha256": save_tuned(reading, made, result, path),
         }
-    drawn = [point for point in points if point.get("gain")]
-    if drawn:
-        save_learning_curve(drawn, out / "learning_curve.png")
-    write_whole(out / "finetune.json", json.dumps(result, indent=2, allow_nan=False))
     return result
 
 

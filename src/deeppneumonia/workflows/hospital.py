@@ -17,7 +17,6 @@ from deeppneumonia.errors import ManifestError
 from deeppneumonia.files import replacing
 from deeppneumonia.models import Network
 from deeppneumonia.training.final_layer import Seen, read_pictures
-from deeppneumonia.workflows.calibration import pictures_of
 from deeppneumonia.workflows.tuning import Slices
 
 
@@ -72,19 +71,6 @@ class Reading:
         return seen
 
 
-def rows_of_split(manifest: Manifest, split: str | None) -> Manifest:
-    """The rows of one split, or all when None; ManifestError where there are none."""
-    if split is None:
-        return manifest
-    chosen = manifest.with_rows(manifest.rows_of(split))
-    if not chosen.rows:
-        raise ManifestError(
-            f"No row of the old hospital has split {split!r}: leave --old-split out, or name one "
-            f"that it has."
-        )
-    return chosen
-
-
 def without_test(manifest: Manifest) -> Manifest:
     """The rows whose split is not `test`: who shall judge a result has no part in making it.
 
@@ -121,7 +107,7 @@ def open_hospital(
         )
     return Hospital(
         manifest=manifest,
-        pictures=pictures_of(cache, kept),
+        pictures=cache.pictures_of(kept),
         labels=labels,
         patients=np.array([entry.patient_id for entry in kept]),
         groups=np.array(_groups(manifest, cache, group)),

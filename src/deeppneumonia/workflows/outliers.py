@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deeppneumonia.checkpoint import (
     Checkpoint,
@@ -24,7 +23,6 @@ from deeppneumonia.datasets import (
 from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.errors import TrainingError
 from deeppneumonia.inference import TorchEngine, fit_statistics
-from deeppneumonia.workflows.calibration import pictures_of
 from deeppneumonia.workflows.prepare import MADE_SITES, PAINTED_SITE
 
 SLICES_OF_A_PATIENT = 4
@@ -94,18 +92,12 @@ def with_statistics(checkpoint: Checkpoint, cache: SliceCache, device: str) -> C
         )
     engine = TorchEngine(checkpoint, device=device)
     found = fit_statistics(
-        _features(engine, cache, train),
+        engine.run(cache.pictures_of(train)).features,
         patients,
-        _features(engine, cache, others),
+        engine.run(cache.pictures_of(others)).features,
         [entry.patient_id for entry in others],
     )
     return replace(checkpoint.metadata, ood=found.to_json())
-
-
-def _features(
-    engine: TorchEngine, cache: SliceCache, entries: Sequence[SliceEntry]
-) -> NDArray[np.float32]:
-    return engine.run(pictures_of(cache, entries)).features
 
 
 def _some_of_each(entries: Sequence[SliceEntry]) -> list[SliceEntry]:

@@ -1,20 +1,10 @@
-"""Synthetic patients for trying the program: a cohort on disk, and who is who in it."""
+"""Synthetic patients for trying the program: a cohort on disk."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from deeppneumonia.datasets import read_manifest
 from deeppneumonia.domain import Diagnosis
 from deeppneumonia.phantoms import DEFAULT_SHAPE, Form, write_cohort
-
-
-@dataclass(frozen=True, slots=True)
-class PhantomPatient:
-    """One synthetic study with its known answer."""
-
-    path: Path
-    label: str
 
 
 def make_cohort(
@@ -47,9 +37,3 @@ def make_cohort(
         labels=[Diagnosis(label) for label in labels],
         source_confound=source_confound,
     )
-
-
-def read_cohort(manifest: Path) -> tuple[PhantomPatient, ...]:
-    """The patients of a cohort, in the order of its manifest."""
-    found = read_manifest(manifest)
-    return tuple(PhantomPatient(found.file(row), row.label) for row in found.rows)

@@ -1,7 +1,7 @@
 """From manifests to pictures: join, split by patient, cut to the lungs, cache."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import isclose
 from pathlib import Path
 
@@ -123,17 +123,3 @@ def prepare_cache(
     """Cut every slice of a recipe's manifests to the lungs; goes on where it was stopped."""
     manifest = read_divided(recipe.data, data, recipe.classes.labels)
     return build_cache(manifest, recipe.preprocessing, folder, progress)
-
-
-def coverage_table(cache: SliceCache) -> Mapping[str, dict[str, int]]:
-    """The cache's coverage as plain numbers, label by label."""
-    return {
-        label: {
-            "patients": found.patients,
-            "answered patients": found.answered_patients,
-            "slices kept": found.kept,
-            "dropped": found.dropped,
-            "refused": found.refused,
-        }
-        for label, found in cache.coverage().items()
-    }

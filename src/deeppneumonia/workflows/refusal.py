@@ -15,7 +15,7 @@ def refused_files(path: Path, series: str | None = None) -> tuple[Path, ...]:
         series: Series Instance UID that was asked for; the longest CT series when None.
 
     Returns:
-        None where there is no such series, or where headers cannot be read.
+        Nothing where there is no such series, or where headers cannot be read.
     """
     try:
         study = read_study(path)

@@ -43,7 +43,7 @@ RELEASES: tuple[Release, ...] = (
 def find_release(name: str) -> Release | None:
     """The release with this name; `default` is the first. None when there is no such release."""
     if name == DEFAULT:
-        return RELEASES[0] if RELEASES else None
+        return RELEASES[0]
     return next((release for release in RELEASES if release.name == name), None)
 
 

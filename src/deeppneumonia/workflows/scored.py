@@ -1,6 +1,6 @@
 """Every slice of a manifest with a checkpoint's answer and what it saw."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 from deeppneumonia.checkpoint import Checkpoint
 from deeppneumonia.datasets import Manifest, SliceCache, SliceEntry
 from deeppneumonia.errors import ManifestError
+from deeppneumonia.evaluation import picture_statistics
+from deeppneumonia.evaluation.shortcuts import STATISTICS
 from deeppneumonia.inference import TorchEngine, check_numbers
+from deeppneumonia.preprocessing import Fill, Intensity, PreprocessConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,19 @@ class Scored:
         return [entry.patient_id for entry in self.entries]
 
 
+def rows_of_split(manifest: Manifest, split: str | None, option: str) -> Manifest:
+    """The rows of one split, or all when None; ManifestError, naming the option, for none."""
+    if split is None:
+        return manifest
+    chosen = manifest.with_rows(manifest.rows_of(split))
+    if not chosen.rows:
+        raise ManifestError(
+            f"No row has split {split!r}: make one with `deeppneumonia split`, or leave {option} "
+            f"out."
+        )
+    return chosen
+
+
 def labelled(manifest: Manifest, checkpoint: Checkpoint) -> Manifest:
     """The manifest, if the checkpoint knows all of its labels; ManifestError names the others."""
     labels = {row.label for row in manifest.rows}
@@ -53,8 +69,8 @@ def score_cache(cache: SliceCache, checkpoint: Checkpoint, *, device: str = "aut
         CheckpointError: if the network answers with no numbers.
     """
     classes = checkpoint.metadata.classes
-    kept, rows = kept_rows(cache)
-    output = TorchEngine(checkpoint, device=device).run(cache.pictures[rows])
+    kept = [number for number, entry in enumerate(cache.index) if entry.array_row is not None]
+    output = TorchEngine(checkpoint, device=device).run(cache.pictures_of(cache.kept))
     check_numbers(output)
     probabilities = np.full((len(cache.index), len(classes)), np.nan)
     probabilities[kept] = output.probabilities
@@ -64,16 +80,23 @@ def score_cache(cache: SliceCache, checkpoint: Checkpoint, *, device: str = "aut
     return Scored(cache.index, labels, probabilities, features)
 
 
+def as_exported(config: PreprocessConfig) -> PreprocessConfig:
+    """For pictures as the hospital made them: cut to the lung on black, in their own grey levels.
+
+    The published pictures are like that, and that is where a hospital's fingerprint is.
+    """
+    return replace(config, fill=Fill.BLACK, intensity=Intensity.WINDOW)
+
+
+def slice_statistics(cache: SliceCache) -> NDArray[np.float64]:
+    """(n, 6): the six statistics of every slice of a cache; NaN where there is no picture."""
+    statistics = np.full((len(cache.index), len(STATISTICS)), np.nan)
+    for number, entry in enumerate(cache.index):  # one by one: a cohort's pictures fill the memory
+        if entry.array_row is not None:
+            statistics[number] = picture_statistics(cache.pictures_of([entry]))[0]
+    return statistics
+
+
 def cells(probabilities: NDArray[np.floating]) -> list[str]:
     """Six digits each, or blank where there is no answer."""
     return ["" if np.isnan(value) else f"{value:.6f}" for value in probabilities]
-
-
-def kept_rows(cache: SliceCache) -> tuple[list[int], list[int]]:
-    """Positions in the index that have a picture, and where those pictures are."""
-    found = [
-        (number, entry.array_row)
-        for number, entry in enumerate(cache.index)
-        if entry.array_row is not None
-    ]
-    return [number for number, _ in found], [row for _, row in found]

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ MOST_PATIENTS = 90
 
 SLICES = 2
 """Slices of each of them, from the middle of the lungs."""
+
+Thing = TypeVar("Thing")
 
 Version = tuple[str, str]
 """Kind of change, and what lacks or how strong it is."""
@@ -95,7 +97,7 @@ def examine_trust(
     return found
 
 
-def _chosen_patients(manifest: Manifest) -> dict[str, list[ManifestRow]]:
+def _chosen_patients(manifest: Manifest) -> dict[str, Sequence[ManifestRow]]:
     """Up to MOST_PATIENTS with the rows to disturb, kinds of (site, label) in turn."""
     kinds: dict[tuple[str, str], list[str]] = defaultdict(list)
     for patient, rows in manifest.patients.items():
@@ -107,9 +109,9 @@ def _chosen_patients(manifest: Manifest) -> dict[str, list[ManifestRow]]:
     return {patient: _middle(manifest.patients[patient]) for patient in chosen}
 
 
-def _middle(rows: Sequence[ManifestRow]) -> list[ManifestRow]:
-    first = max((len(rows) - SLICES) // 2, 0)
-    return list(rows[first : first + SLICES])
+def _middle(things: Sequence[Thing]) -> Sequence[Thing]:
+    first = max((len(things) - SLICES) // 2, 0)
+    return things[first : first + SLICES]
 
 
 def _look(
@@ -127,8 +129,7 @@ def _look(
         doubts[row.patient_id].add(looked)
         if looked and row in chosen.get(row.patient_id, ()):
             label = classes.index(row.label)
-            kept = looked.examination.kept
-            kept = kept[max((len(kept) - SLICES) // 2, 0) :][:SLICES]
+            kept = _middle(looked.examination.kept)
             shown += [_Shown(one, row.patient_id, label) for one in kept]
         if progress:
             progress(done, len(manifest.rows))

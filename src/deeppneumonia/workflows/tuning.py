@@ -88,17 +88,14 @@ def held_out_answers(
 
     None with too few groups.
     """
-    folds = min(FOLDS, fewest_groups(known))
-    if folds < 2:
+    parts = _parts(known, seed)
+    if not parts:
         return None
     answers = {penalty: np.zeros((len(known.labels), len(old.bias))) for penalty in PENALTIES}
-    for fitted, held_out in patient_folds(known.labels, known.groups.tolist(), folds, seed):
-        rows = np.isin(np.arange(len(known.labels)), fitted)
-        if known.only(rows).present != known.present:
-            return None
-        heads = _fit(old, known.only(rows), PENALTIES)
+    for fitted in parts:
+        heads = _fit(old, known.only(fitted), PENALTIES)
         for penalty, head in zip(PENALTIES, heads, strict=True):
-            answers[penalty][held_out] = head.probabilities(known.inputs[held_out])
+            answers[penalty][~fitted] = head.probabilities(known.inputs[~fitted])
     return answers
 
 
@@ -111,21 +108,28 @@ def nested_answers(
         (P, C) twice, calibrated, in the order of `by_patient`: tuned, and the old head with its
         temperature refreshed; None with too few groups.
     """
-    folds = min(FOLDS, fewest_groups(known))
-    if folds < 2:
+    parts = _parts(known, seed)
+    if not parts:
         return None
-    tuned, refreshed = (np.full((len(known.labels), len(old.bias)), np.nan) for _ in "ab")
-    for fitted, held_out in patient_folds(known.labels, known.groups.tolist(), folds, seed):
-        rows = np.isin(np.arange(len(known.labels)), fitted)
-        part = known.only(rows)
-        if part.present != known.present:
-            return None
-        new = tune(old, temperature, part, seed=seed)
-        here = known.only(~rows)
-        again = fit_temperature(*by_patient(part, old.probabilities(part.inputs)))
-        for found, head, t in ((tuned, new.head, new.temperature), (refreshed, old, again)):
-            found[held_out] = _spread(here, Tuned(head, t, 0.0))
-    return by_patient_of(known, tuned), by_patient_of(known, refreshed)
+    tuned, again = (np.full((len(known.labels), len(old.bias)), np.nan) for _ in "ab")
+    for fitted in parts:
+        part, here = known.only(fitted), known.only(~fitted)
+        tuned[~fitted] = _spread(here, tune(old, temperature, part, seed=seed))
+        again[~fitted] = _spread(here, refreshed(Tuned(old, temperature, 0.0), part))
+    return _by_patient_of(known, tuned), _by_patient_of(known, again)
+
+
+def _parts(known: Slices, seed: int) -> list[NDArray[np.bool_]]:
+    """For each fold of the groups (n,): who is fitted on; none with too few groups of a class."""
+    folds = min(FOLDS, _fewest_groups(known))
+    if folds < 2:
+        return []
+    parts = [
+        np.isin(np.arange(len(known.labels)), fitted)
+        for fitted, _ in patient_folds(known.labels, known.groups.tolist(), folds, seed)
+    ]
+    is_whole = all(known.only(fitted).present == known.present for fitted in parts)
+    return parts if is_whole else []
 
 
 def answers_of(tuned: Tuned, asked: Slices) -> tuple[tuple[str, ...], NDArray[np.float64]]:
@@ -156,7 +160,7 @@ def by_patient(known: Slices, probabilities: NDArray[np.float64]) -> tuple[
     return positions, over_classes(table.probabilities, known.present)
 
 
-def by_patient_of(known: Slices, answers: NDArray[np.float64]) -> NDArray[np.float64]:
+def _by_patient_of(known: Slices, answers: NDArray[np.float64]) -> NDArray[np.float64]:
     """(P, C) of answers (n, C) that are the same for all slices of a patient."""
     return aggregate_by_patient(known.labels, answers, known.patients.tolist()).probabilities
 
@@ -175,7 +179,7 @@ def surprises(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> 
     return surprise
 
 
-def fewest_groups(known: Slices) -> int:
+def _fewest_groups(known: Slices) -> int:
     """Groups of the class that has fewest; 0 with one class or none."""
     if len(known.present) < 2:
         return 0

@@ -151,15 +151,25 @@ def _cut_short() -> list[Dataset]:
 
 
 REFUSABLE = (
-    Refusable("gantry tilt", _of(lambda: _tilted(12)), readers.GantryTiltError, "12.0 degrees"),
+    Refusable(
+        "gantry tilt",
+        _of(lambda: _tilted(12)),
+        readers.GantryTiltError,
+        "12.0 degrees off their normal",
+    ),
     Refusable("slight tilt", _of(lambda: _tilted(-2)), readers.GantryTiltError, "2.0 degrees"),
-    Refusable("a gap", _of(lambda: _without(4)), readers.MissingSlicesError, "a gap of 6.0 mm"),
+    Refusable(
+        "a gap",
+        _of(lambda: _without(4)),
+        readers.MissingSlicesError,
+        "a gap of 6.0 mm after slice 3 .* every 3.0 mm",
+    ),
     Refusable("two gaps", _of(lambda: _without(2, 7)), readers.MissingSlicesError, "2 gaps"),
     Refusable(
         "variable spacing",
         _of(lambda: _at(0, 1, 3, 4, 6, 7.5, 9, 10)),
         readers.VariableSpacingError,
-        "from 1.00 to 2.00 mm",
+        "varies from 1.00 to 2.00 mm",
     ),
     Refusable(
         "two acquisitions",
@@ -196,7 +206,9 @@ REFUSABLE = (
         readers.MissingRescaleError,
         "Intercept 1e\\+300",
     ),
-    Refusable("iodine map", _tagged(RescaleType="MGML"), readers.MissingRescaleError, "MGML"),
+    Refusable(
+        "iodine map", _tagged(RescaleType="MGML"), readers.MissingRescaleError, "Rescale Type MGML"
+    ),
     Refusable("MR", _tagged(Modality="MR"), readers.WrongModalityError, "holds MR and no CT"),
     Refusable("X-ray", _tagged(Modality="DX"), readers.WrongModalityError, "holds DX and no CT"),
     Refusable(

@@ -1,7 +1,7 @@
 """Folders of pictures: the natural order of names, grey levels as they are, faults by name."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,15 +12,7 @@ from PIL import Image
 
 from deeppneumonia.domain import Unit
 from deeppneumonia.errors import StudyError
-from deeppneumonia.readers import read_volume, sharing_a_child
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_child() -> Iterator[None]:
-    """One reading process for all files of this module."""
-    with sharing_a_child():
-        yield
-
+from deeppneumonia.readers import read_volume
 
 ROWS, COLUMNS, COUNT = 40, 48, 12
 

@@ -2,14 +2,12 @@
 
 import copy
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import encodings_of_ct as encode
 import numpy as np
-import pytest
 import volume_files
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -21,16 +19,9 @@ from ramp_ct import AXIAL, ORIGIN, ROW_MM, chest, ct_slice, grid, ramp, save
 from deeppneumonia.domain import ArraySource, Volume
 from deeppneumonia.phantoms import PhantomConfig, make_phantom
 from deeppneumonia.preprocessing import examine
-from deeppneumonia.readers import read_volume, sharing_a_child
+from deeppneumonia.readers import read_volume
 
 FEW = settings(deadline=None, max_examples=25, derandomize=True)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_child() -> Iterator[None]:
-    """One reading process for all examples of this module."""
-    with sharing_a_child():
-        yield
 
 
 def read_back(slices: list[Dataset]) -> Volume:

@@ -1,7 +1,6 @@
 """NIfTI, MetaImage and NRRD: any axes read right, any fault refused by name."""
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,7 @@ from deeppneumonia.datasets.fingerprint import content_sha256
 from deeppneumonia.domain import Unit
 from deeppneumonia.errors import StudyError
 from deeppneumonia.files import sha256_of
-from deeppneumonia.readers import read_study, read_volume, sharing_a_child
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_child() -> Iterator[None]:
-    """One reading process for all files of this module."""
-    with sharing_a_child():
-        yield
-
+from deeppneumonia.readers import read_study, read_volume
 
 PLAIN = READABLE[0].corners
 AXES = list(itertools.permutations((0, 1, 2)))

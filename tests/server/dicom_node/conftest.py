@@ -39,6 +39,14 @@ def hospital() -> ModuleType:
 
 
 @pytest.fixture
+def pacs(hospital: ModuleType) -> Iterator[Any]:
+    """An archive that takes what we send."""
+    archive = hospital.Pacs()
+    yield archive
+    archive.close()
+
+
+@pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
     """A spool in whose process pynetdicom behaves as in a node; undone afterwards."""
     before = (_config.STORE_RECV_CHUNKED_DATASET, _config.LOG_HANDLER_LEVEL, tempfile.tempdir)

@@ -28,14 +28,6 @@ def start(hospital: ModuleType, tmp_path: Path) -> Iterator[Start]:
         node.kill()
 
 
-@pytest.fixture
-def pacs(hospital: ModuleType) -> Iterator[Any]:
-    """An archive that takes what we send."""
-    archive = hospital.Pacs()
-    yield archive
-    archive.close()
-
-
 def to_pacs(port: int, name: str = "pacs") -> str:
     return (
         f'[[dicom_node.destinations]]\nname = "{name}"\nhost = "127.0.0.1"\nport = {port}\n'

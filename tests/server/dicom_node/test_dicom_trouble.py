@@ -188,13 +188,6 @@ def test_a_node_that_really_ends_takes_its_sender_along(make: Make) -> None:
     assert "dicom-sender" not in {thread.name for thread in threading.enumerate()}
 
 
-@pytest.fixture
-def pacs(hospital: ModuleType) -> Iterator[Any]:
-    archive = hospital.Pacs()
-    yield archive
-    archive.close()
-
-
 def test_a_delivery_that_breaks_off_waits_its_turn_and_lets_the_others_go(
     make: Make, pacs: Any, hospital: ModuleType, caplog: pytest.LogCaptureFixture
 ) -> None:

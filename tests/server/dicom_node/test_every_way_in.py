@@ -11,32 +11,14 @@ from typing import Any
 
 import pydicom
 import pytest
-import torch
 from fastapi.testclient import TestClient
 
-from deeppneumonia.checkpoint import CheckpointMetadata, save_checkpoint
-from deeppneumonia.domain import ClassSet
-from deeppneumonia.models import create_model
 from deeppneumonia.phantoms import PhantomConfig, make_phantom, write_dicom
-from deeppneumonia.preprocessing import PreprocessConfig
 from deeppneumonia.reports import to_json
 from deeppneumonia.server.app import create_app
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.worker import Worker, diagnosing
 from deeppneumonia.workflows.diagnose import Diagnoser
-
-
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> Path:
-    """An untrained ResNet-18 that answers at random, but always the same."""
-    torch.manual_seed(0)
-    metadata = CheckpointMetadata(
-        model="resnet18",
-        classes=ClassSet(("covid", "bacterial", "healthy")),
-        preprocessing=PreprocessConfig(picture_px=128),
-    )
-    save_checkpoint(tmp_path / "random.safetensors", create_model("resnet18", 3), metadata)
-    return tmp_path / "random.safetensors"
 
 
 def by_python(study: Path, checkpoint: Path) -> Any:
