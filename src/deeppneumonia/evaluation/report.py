@@ -18,7 +18,7 @@ Where the test set lacks a class, probabilities are renormalised over those it h
 `renormalised` says so; with a single class they are left alone and most metrics are None.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,16 +85,9 @@ def evaluation_report(
         "temperature": temperature,
         **_blocks(tested, draws),
         "patient_ece_by_chance": ece_by_chance(tested.patients.probabilities, **draws),
-        "confusion": {
-            "classes": list(tested.classes),
-            "slice": _confusion(tested.slices, tested.classes),
-            "patient": _confusion(tested.patients, tested.classes),
-        },
-        "counts": {
-            "slice": _counts(tested.slices.labels, tested.classes),
-            "patient": _counts(tested.patients.labels, tested.classes),
-        },
-        "coverage": _coverages(tested),
+        "confusion": {"classes": list(tested.classes), **_by_level(tested, _confusion)},
+        "counts": _by_level(tested, _counts),
+        "coverage": _by_level(tested, _coverage),
         "baselines": {
             name: _baseline_block(tested, baseline, labels, groups, class_names, draws)
             for name, baseline in (baselines or {}).items()
@@ -147,7 +140,7 @@ def _baseline_block(
     return {
         "how": baseline.how,
         **_blocks(theirs, draws),
-        "coverage": _coverages(theirs),
+        "coverage": _by_level(theirs, _coverage),
         "patient_auc_gain": _gain(tested.patients, theirs.patients, draws),
     }
 
@@ -164,23 +157,23 @@ def _gain(tested: Answers, theirs: Answers, draws: Mapping[str, int]) -> Interva
     )
 
 
+def _by_level(tested: AnswerSet, told: Callable[[Answers, Sequence[str]], Any]) -> dict[str, Any]:
+    """One fact at both levels."""
+    return {
+        "slice": told(tested.slices, tested.classes),
+        "patient": told(tested.patients, tested.classes),
+    }
+
+
 def _confusion(answers: Answers, classes: Sequence[str]) -> list[list[float]]:
     """Rows are the truth, columns the decision; ints, save where a decision was shared."""
     matrix = score(answers.labels, answers.probabilities, classes).confusion
     return [[int(n) if n == int(n) else round(float(n), 4) for n in row] for row in matrix]
 
 
-def _counts(labels: NDArray[np.int64], classes: Sequence[str]) -> dict[str, int]:
-    """Rows of each class."""
-    return {name: int((labels == index).sum()) for index, name in enumerate(classes)}
-
-
-def _coverages(tested: AnswerSet) -> dict[str, Any]:
-    """How many were answered, at both levels."""
-    return {
-        "slice": _coverage(tested.slices, tested.classes),
-        "patient": _coverage(tested.patients, tested.classes),
-    }
+def _counts(answers: Answers, classes: Sequence[str]) -> dict[str, int]:
+    """Rows of each class, the refused ones included."""
+    return {name: int((answers.labels == index).sum()) for index, name in enumerate(classes)}
 
 
 def _coverage(answers: Answers, classes: Sequence[str]) -> dict[str, Any]:
