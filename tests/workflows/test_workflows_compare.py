@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from deeppneumonia.cli import app
 from deeppneumonia.errors import ConfigError, TrainingError
 from deeppneumonia.evaluation import patient_auc
+from deeppneumonia.files import sha256_of
+from deeppneumonia.models import create_model
 from deeppneumonia.phantoms import Form, write_cohort
 from deeppneumonia.workflows.compare import compare
 from deeppneumonia.workflows.comparison_plan import (
@@ -198,6 +201,29 @@ def test_a_folder_of_other_folds_or_recipes_is_left_alone(done: Path, data: Path
     changed = replace(first, recipe=replace(first.recipe, training=training))
     with pytest.raises(TrainingError, match="resnet18 trained by another recipe"):
         compare(replace(plan, contenders=(changed,)), done, device="cpu", quiet=True)
+
+
+def test_a_turn_from_other_start_weights_is_left_alone(
+    done: Path, data: Path, tmp_path: Path
+) -> None:
+    start = tmp_path / "start.safetensors"
+    save_file(create_model("resnet18", 3).state_dict(), start)
+    shutil.copytree(done / "turns", tmp_path / "turns")
+    shutil.copy(done / "plan.json", tmp_path)
+    plan = plan_of(data, models=["resnet18"])
+    begun = replace(plan, contenders=(replace(plan.contenders[0], start=str(start)),))
+    with pytest.raises(TrainingError, match="resnet18 trained from other start weights"):
+        compare(begun, tmp_path, device="cpu", quiet=True)
+    facts_of = sorted((tmp_path / "turns" / "resnet18").glob("*.json"))
+    for file in facts_of:
+        facts = json.loads(file.read_text())
+        facts["start"] = {"file": "moved.safetensors", "sha256": sha256_of(start)}
+        file.write_text(json.dumps(facts))
+    compare(begun, tmp_path, device="cpu", quiet=True)  # the name does not count
+    facts["start"]["sha256"] = "0" * 64
+    facts_of[-1].write_text(json.dumps(facts))
+    with pytest.raises(TrainingError, match="other start weights"):
+        compare(begun, tmp_path, device="cpu", quiet=True)
 
 
 def test_a_comparison_goes_on_after_recipes_have_learned_to_say_more(

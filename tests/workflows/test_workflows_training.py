@@ -93,6 +93,10 @@ def test_painted_patients_teach_but_do_not_count_as_people(
             heads_without=("painted",),
         ),
     )
+    bare = replace(wanted, data=replace(wanted.data, heads_without=("painted", "hospital")))
+    with pytest.raises(ManifestError, match=r"painted, hospital, and no other .* is bacterial"):
+        train_recipe(bare, data, tmp_path / "bare", device="cpu")
+    assert not (tmp_path / "bare").exists()
     with caplog.at_level("INFO", logger="deeppneumonia.training.heads"):
         train_recipe(wanted, data, tmp_path / "run", device="cpu")
     rows = read_manifest(tmp_path / "run" / "split.csv", folder=data).rows_of("train")

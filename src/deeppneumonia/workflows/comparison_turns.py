@@ -16,7 +16,7 @@ from deeppneumonia.datasets import Fold, Manifest, SliceCache, build_cache, grou
 from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.errors import ConfigError, TrainingError
 from deeppneumonia.evaluation.calibration import SENSITIVITIES
-from deeppneumonia.files import write_whole
+from deeppneumonia.files import sha256_of, write_whole
 from deeppneumonia.models import giga_macs, parameter_count
 from deeppneumonia.preprocessing import PreprocessConfig
 from deeppneumonia.workflows.comparison_plan import ComparisonPlan, Contender
@@ -95,6 +95,11 @@ def take_turn(bench: Bench, contender: Contender, turn: Turn) -> bool:
             f"{bench.out} holds {contender.name} trained by another recipe: name another output "
             f"folder, or take {facts_file.parent.name} out of its folder `turns`."
         )
+    if known is not None and not _is_same_start(known["start"], contender.start):
+        raise TrainingError(
+            f"{bench.out} holds {contender.name} trained from other start weights: name another "
+            f"output folder, or take {facts_file.parent.name} out of its folder `turns`."
+        )
     sets = {
         name: manifest
         for name, manifest in bench.external.items()
@@ -133,6 +138,13 @@ def _is_written(known: Mapping[str, Any], recipe: Recipe) -> bool:
         return recipe_from({**known, "classes": list(recipe.classes.labels)}) == recipe
     except ConfigError:  # it says what no recipe says
         return False
+
+
+def _is_same_start(known: Mapping[str, str] | None, start: str | None) -> bool:
+    """Whether a turn began from these weights, by what the file holds and not by its name."""
+    if known is None or start is None:
+        return known is None and start is None
+    return start == "imagenet" or known["sha256"] == sha256_of(Path(start))
 
 
 def _train(bench: Bench, contender: Contender, divided: Manifest, run: Path) -> None:

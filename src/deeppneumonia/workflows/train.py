@@ -25,9 +25,10 @@ from deeppneumonia.errors import ConfigError, ManifestError, TrainingError
 from deeppneumonia.files import write_whole
 from deeppneumonia.inference.engines import choose_device
 from deeppneumonia.models import Network, StartWeights, create_model, load_start_weights
-from deeppneumonia.training import Loaders, Precision, Trainer, TrainingResult, fit_linear_heads
+from deeppneumonia.training import Loaders, Trainer, TrainingResult
 from deeppneumonia.training.distributed import joined_by_torchrun, team
 from deeppneumonia.workflows.calibration import calibrated
+from deeppneumonia.workflows.heads import check_heads, fit_heads
 from deeppneumonia.workflows.outliers import with_statistics
 from deeppneumonia.workflows.prepare import MADE_SITES, patients_by_part, read_divided
 from deeppneumonia.workflows.recipes import Recipe
@@ -87,6 +88,7 @@ def train_recipe(
     """
     # Whatever can be refused is, before anything is written or an hour is spent on slices.
     manifest = divided or read_divided(recipe.data, data, recipe.classes.labels)
+    check_heads(recipe, manifest)
     network, started = start_network(recipe, start)
     network.to(choose_device(device))
     out.mkdir(parents=True, exist_ok=True)
@@ -100,7 +102,7 @@ def train_recipe(
     if not team().is_first:
         return None
     if recipe.fit_heads:
-        _fit_heads(network, recipe, cache)
+        fit_heads(network, recipe, cache)
     plain = CheckpointMetadata(
         model=recipe.model, classes=recipe.classes, preprocessing=recipe.preprocessing
     )
@@ -209,27 +211,6 @@ def loaders_of(recipe: Recipe, cache: SliceCache, lesions: LesionMaps | None = N
 
     train = loader("train", is_training=True)
     return Loaders(train, loader("validation", is_training=False), train.class_counts)
-
-
-def _fit_heads(network: Network, recipe: Recipe, cache: SliceCache) -> None:
-    """Fit every linear head to its optimum, on every real training slice once, as it is."""
-    left_out = recipe.data.heads_without
-    in_order = SliceLoader(
-        cache,
-        [entry for entry in cache.entries_of("train") if entry.site not in left_out],
-        recipe.classes,
-        batch_size=recipe.training.batch_size,
-        seed=recipe.training.seed,
-        augment=None,
-        input_px=recipe.preprocessing.picture_px,
-    )
-    fit_linear_heads(
-        network,
-        in_order,
-        num_classes=len(recipe.classes),
-        site_of={entry.patient_id: entry.site for entry in cache.index},
-        bf16=recipe.training.amp is Precision.BF16,
-    )
 
 
 def _with_history(
