@@ -97,6 +97,7 @@ if (await page.locator("#volume").isVisible().catch(() => false)) {
   seen.planes = await page.locator("#viewer").getAttribute("data-planes");
   await page.waitForTimeout(1000);
   seen.greys = await page.locator("#planes").screenshot().then((png) => png.length);
+  seen.help = await page.locator("#viewer > p:visible").allInnerTexts();
   await page.locator("#viewer").screenshot({ path: `${folder}/planes.png` });
   await page.locator("#volume").click();
 }

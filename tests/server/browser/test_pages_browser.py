@@ -74,6 +74,7 @@ def test_a_dropped_study_becomes_a_report_that_can_be_looked_through(
     assert all(seen[key] <= 0 for key in seen if key.startswith("overflow"))
     if (SERVER / "static" / "niivue.js").exists():
         assert seen["planes"] == "shown"
+        assert [words[:13] for words in seen["help"]] == ["Click or drag"]
 
 
 def test_a_person_logs_in_at_a_provider_on_another_site(tmp_path: Path) -> None:

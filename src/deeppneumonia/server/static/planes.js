@@ -48,6 +48,8 @@ export function offer(root, study, view) {
 function swap(root, isVolume) {
   root.querySelector("#stage").hidden = isVolume;
   root.querySelector("#planes").hidden = !isVolume;
+  root.querySelector("#viewer-help").hidden = isVolume;
+  root.querySelector("#planes-help").hidden = !isVolume;
   root.querySelector("#slice").closest(".tools").hidden = isVolume;
   root.querySelector("#zoom").hidden = isVolume; // of the slices alone
 }
