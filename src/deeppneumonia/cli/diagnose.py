@@ -154,6 +154,6 @@ def _print_answer(diagnosis: PatientDiagnosis) -> None:
     for label, probability in sorted(diagnosis.probabilities.items(), key=lambda item: -item[1]):
         bar = "█" * round(20 * probability)
         typer.echo(f"{title_of(label):32}{probability:6.1%}  {bar}")
-    typer.echo(f"key slices (0 at the feet): {', '.join(map(str, diagnosis.key_slices))}")
+    typer.echo(f"key slices (the lowest is 0): {', '.join(map(str, diagnosis.key_slices))}")
     for flag in diagnosis.flags:
         typer.secho(f"note: {flag.message}", fg="yellow")
