@@ -95,9 +95,9 @@ def print_gains(out: Path) -> None:
             gain, within = delong_test(*pair), delong_test(*pair, folds=one.folds)
             errors = mcnemar_test(*pair)
             cells[2] = f"{gain.difference:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
-            cells[3] = f"{gain.p_value:.2f}"
+            cells[3] = f"{gain.p_value:.3f}"
             cells[5] = f"{within.difference:+.3f} ({within.low:+.3f} to {within.high:+.3f})"
-            cells[6] = f"{errors.p_value:.2f}"
+            cells[6] = f"{errors.p_value:.3f}"
         print("| " + " | ".join(cells) + " |")
 
 
