@@ -10,22 +10,16 @@ it was stopped; folds of `drenet-fpn` from that table's own run may be laid into
 """
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor
-
-from deeppneumonia.evaluation.comparison import auc_interval, delong_test, mcnemar_test
+from deeppneumonia.evaluation.comparison import auc_interval
 from deeppneumonia.models.dre_net_fpn import DreNetFpn
-from deeppneumonia.models.feature_pyramid import SquareGrid
-from deeppneumonia.models.proposals import pick_apart
 from deeppneumonia.models.registry import DETAIL_NETWORKS
 from deeppneumonia.preprocessing import Fill
+from deeppneumonia.reports.comparison import paired_cells, score_cell
 from deeppneumonia.workflows.compare import compare
-from deeppneumonia.workflows.comparison_numbers import patient_answers
+from deeppneumonia.workflows.comparison_numbers import paired_tests, patient_answers
 from deeppneumonia.workflows.comparison_plan import Contender, read_plan
 from deeppneumonia.workflows.comparison_store import TESTED, read_comparison
 
@@ -39,18 +33,8 @@ def with_details(small: int, large: int) -> type[DreNetFpn]:
     """The network with so many details of each size."""
 
     class Variant(DreNetFpn):
+        counts = (small, large)
         ranked_pairs = max((small + large) * (small + large - 1) / 2, 1)
-
-        def pick(self, scores: Tensor, grid: SquareGrid) -> Tensor:
-            groups = ((0, grid.small, small), (grid.small, len(grid.boxes), large))
-            return torch.cat(
-                [
-                    pick_apart(scores[:, a:b], grid.overlaps[a:b, a:b], count) + a
-                    for a, b, count in groups
-                    if count
-                ],
-                dim=1,
-            )
 
     return Variant
 
@@ -84,34 +68,24 @@ def print_gains(out: Path) -> None:
         for name, answers in comparison.answers.items()
     }
     base = found[BASE]
-    print("| | AUC | gain | p (DeLong) | AUC, mean of folds | gain | p (McNemar) |")
-    print("|---" * 7 + "|")
+    print(
+        "| | AUC | AUC minus its | p (DeLong) | mean of folds minus its | p "
+        "| right where it errs | wrong where it is right | p (McNemar) |"
+    )
+    print("|---" * 9 + "|")
     for name, one in found.items():
-        pooled: Any = auc_interval(one.labels, one.probabilities)
-        by_fold: Any = auc_interval(one.labels, one.probabilities, folds=one.folds)
-        cells = [name, told(pooled), "", "", told(by_fold), "", ""]
-        if name != BASE:
-            pair = (one.labels, one.probabilities, base.probabilities)
-            gain, within = delong_test(*pair), delong_test(*pair, folds=one.folds)
-            errors = mcnemar_test(*pair)
-            cells[2] = f"{gain.difference:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
-            cells[3] = f"{gain.p_value:.3f}"
-            cells[5] = f"{within.difference:+.3f} ({within.low:+.3f} to {within.high:+.3f})"
-            cells[6] = f"{errors.p_value:.3f}"
-        print("| " + " | ".join(cells) + " |")
+        tests = paired_cells(paired_tests(one, base, within_folds=True))
+        area = score_cell(auc_interval(one.labels, one.probabilities))
+        print("| " + " | ".join([name, area, *(tests if name != BASE else [""] * 7)]) + " |")
 
 
-def told(value: Any) -> str:
-    return f"{value['value']:.3f} ({value['low']:.2f}-{value['high']:.2f})"
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--weights", type=Path, required=True, help="folder of the start weights")
     parser.add_argument("--out", type=Path, required=True, help="folder of the comparison")
     parser.add_argument("--only", nargs="*", help="variants to train; all unless given")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     plan = read_plan(RECIPE, data=options.data, weights=options.weights, models=[BASE])
     chosen = [
         one

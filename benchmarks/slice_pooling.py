@@ -8,13 +8,14 @@ probabilities. Nothing is trained and no picture is looked at.
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.evaluation.comparison import auc_interval, delong_test
+from deeppneumonia.reports.comparison import difference_cells, score_cell
 from deeppneumonia.workflows.comparison_store import TESTED, SetAnswers, read_comparison
 
 RESULTS = Path(__file__).parent / "results" / "covid-v-bacterial"
@@ -73,11 +74,10 @@ def main() -> None:
         first = np.unique(answers.patients, return_index=True)[1]
         labels, folds = answers.labels[first], answers.folds[:, first]
         base = patients(answers, mean)
-        area: Any = auc_interval(labels, base, folds=folds)
-        cells = [network, f"{area['value']:.3f} ({area['low']:.2f}-{area['high']:.2f})"]
+        cells = [network, score_cell(auc_interval(labels, base, folds=folds))]
         for way in list(WAYS.values())[1:]:
             test = delong_test(labels, patients(answers, way), base, folds=folds)
-            cells.append(f"{test.difference:+.3f} ({test.low:+.3f} to {test.high:+.3f})")
+            cells.append(difference_cells(asdict(test))[0])
         print("| " + " | ".join(cells) + " |")
 
 

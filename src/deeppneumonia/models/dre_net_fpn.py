@@ -10,7 +10,7 @@ from masks where there are some: the pyramid is read only as far as that map say
 the answer and its heat map come from the same places.
 """
 
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from deeppneumonia.models.detail_network import DetailNetwork
 from deeppneumonia.models.feature_pyramid import POOLED_STRIDE_PX, FeaturePyramid, SquareGrid
 from deeppneumonia.models.losses import lesion_loss
 from deeppneumonia.models.network import DetailOutput, NetworkOutput
-from deeppneumonia.models.proposals import DETAIL_COUNT, pick_details
+from deeppneumonia.models.proposals import DETAIL_COUNT, PICKS_PER_GROUP, pick_details
 
 WIDTH = 96
 """Channels of the pyramid, and length of every vector read from it."""
@@ -48,6 +48,9 @@ class DreNetFpn(DetailNetwork):
 
     input_px = 224
     maps_read = 3
+    counts: ClassVar[tuple[int, int]] = (PICKS_PER_GROUP, PICKS_PER_GROUP)
+    """Small and large details, K together."""
+
     ranked_pairs = DETAIL_COUNT * (DETAIL_COUNT - 1) // 2  # the sum over pairs drowned the others
 
     def __init__(self, name: str, backbone: Backbone, num_classes: int) -> None:
@@ -76,7 +79,7 @@ class DreNetFpn(DetailNetwork):
             lesion = self.lesion(fine.float())  # (N, 1, S/8, S/8)
             # A detail is proposed for the lesion told in it; the learned score adds to its odds.
             scores = scores + log_odds_in(grid, lesion[:, 0].detach())
-            picks = self.pick(scores.detach(), grid)  # (N, K)
+            picks = pick_details(scores.detach(), grid.overlaps, grid.small, self.counts)  # (N, K)
             boxes = grid.boxes[picks]  # (N, K, 4)
             # What is read of the map is read where the lesion is: so a heat map lies there too.
             fine = self.image_map(fine.float() * lesion.sigmoid())
@@ -98,10 +101,6 @@ class DreNetFpn(DetailNetwork):
                 ),
                 lesion_logits=lesion[:, 0],
             )
-
-    def pick(self, scores: Tensor, grid: SquareGrid) -> Tensor:
-        """Positions (N, K) of the details among scored squares (N, A)."""
-        return pick_details(scores, grid.overlaps, grid.small)
 
     def loss(
         self,

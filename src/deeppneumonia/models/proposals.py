@@ -89,28 +89,33 @@ def pick_apart(
         (N, count) different positions, in the order in which they were picked.
     """
     nearest = torch.zeros_like(scores)  # (N, A): greatest overlap with an earlier pick
-    picks = []
+    picks = [scores.new_empty((len(scores), 0), dtype=torch.long)]
     for _ in range(count):
         cost = nearest.where(nearest > max_overlap, 0)
         is_candidate = cost == cost.amin(dim=1, keepdim=True)
         pick = scores.masked_fill(~is_candidate, -torch.inf).argmax(dim=1)  # (N,)
         nearest = torch.maximum(nearest, overlaps[pick])
         nearest = nearest.scatter(1, pick[:, None], torch.inf)
-        picks.append(pick)
-    return torch.stack(picks, dim=1)
+        picks.append(pick[:, None])
+    return torch.cat(picks, dim=1)
 
 
-def pick_details(scores: Tensor, overlaps: Tensor, small: int = SMALL_COUNT) -> Tensor:
-    """Positions (N, K) of the three best small and three best large of scored anchors (N, A).
+def pick_details(
+    scores: Tensor,
+    overlaps: Tensor,
+    small: int = SMALL_COUNT,
+    counts: tuple[int, int] = (PICKS_PER_GROUP, PICKS_PER_GROUP),
+) -> Tensor:
+    """Positions (N, K) of the best small and the best large of scored anchors (N, A).
 
     Args:
         scores: (N, A).
         overlaps: (A, A) intersection over union.
         small: so many anchors are small; the large ones follow.
+        counts: how many small ones are wanted, and how many large ones.
     """
-    n = PICKS_PER_GROUP
-    best_small = pick_apart(scores[:, :small], overlaps[:small, :small], n)
-    best_large = pick_apart(scores[:, small:], overlaps[small:, small:], n) + small
+    best_small = pick_apart(scores[:, :small], overlaps[:small, :small], counts[0])
+    best_large = pick_apart(scores[:, small:], overlaps[small:, small:], counts[1]) + small
     return torch.cat([best_small, best_large], dim=1)
 
 

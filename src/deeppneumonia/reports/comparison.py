@@ -137,8 +137,8 @@ def _level(
     extra = ["AUC, mean of folds"] if with_folds else []
     rows = [["network", "start", TITLES["auc"], *extra, *(TITLES[name] for name in METRICS[1:])]]
     for network, scored in found["networks"].items():
-        mean = [_cell(scored["mean_fold_auc"])] if with_folds else []
-        cells = [_cell(scored[level][name]) for name in METRICS]
+        mean = [score_cell(scored["mean_fold_auc"])] if with_folds else []
+        cells = [score_cell(scored[level][name]) for name in METRICS]
         start = _start(numbers["costs"][network])
         rows.append([network, start, cells[0], *mean, *cells[1:]])
     return rows
@@ -165,16 +165,17 @@ def _tests(found: Mapping[str, Any]) -> Iterator[str]:
             ["network", "AUC minus its", "p (DeLong)", *within, "right where it errs",
              "wrong where it is right", "p (McNemar)"]
         ]  # fmt: skip
-        rows += [[network, *_test_cells(tests)] for network, tests in tested.items()]
+        rows += [[network, *paired_cells(tests)] for network, tests in tested.items()]
         yield f"Patients, paired tests against {reference} (not corrected for their number):"
         yield _markdown(rows)
 
 
-def _test_cells(tests: Mapping[str, Any]) -> list[str]:
+def paired_cells(tests: Mapping[str, Any]) -> list[str]:
+    """What one network has over another, as the tables' words: AUC, of folds too, and errors."""
     errors = tests["errors"]
-    within = _difference(tests["mean_fold_auc"]) if "mean_fold_auc" in tests else []
+    within = difference_cells(tests["mean_fold_auc"]) if "mean_fold_auc" in tests else []
     return [
-        *_difference(tests["auc"]),
+        *difference_cells(tests["auc"]),
         *within,
         str(errors["only_first_right"]),
         str(errors["only_second_right"]),
@@ -182,7 +183,8 @@ def _test_cells(tests: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _difference(auc: Mapping[str, Any]) -> list[str]:
+def difference_cells(auc: Mapping[str, Any]) -> list[str]:
+    """A difference of AUC with its interval, and its p value."""
     ends = "" if auc["low"] is None else f" ({auc['low']:+.3f} to {auc['high']:+.3f})"
     return [f"{auc['difference']:+.3f}{ends}", _p(auc["p_value"])]
 
@@ -199,7 +201,9 @@ def _operating(found: Mapping[str, Any]) -> Iterator[str]:
             rows.append(
                 ["network"] + [w + name for w in words for name in ("sensitivity", "specificity")]
             )
-        cells = [_cell(point[name]) for point in points for name in ("sensitivity", "specificity")]
+        cells = [
+            score_cell(point[name]) for point in points for name in ("sensitivity", "specificity")
+        ]
         rows.append([network, *cells])
     if rows:
         yield "Operating points for the first class, chosen on validation patients, on these:"
@@ -229,7 +233,8 @@ def _costs(numbers: Mapping[str, Any]) -> str:
     return _markdown(rows)
 
 
-def _cell(metric: Mapping[str, float | None]) -> str:
+def score_cell(metric: Mapping[str, float | None]) -> str:
+    """A metric with its interval; a dash where it is not defined."""
     if metric["value"] is None:
         return "-"
     if metric["low"] is None:

@@ -199,13 +199,16 @@ def _against(
     if len(np.unique(answers.labels)) < len(answers.classes):
         return {}
     return {
-        reference: _tests(answers, found[reference], within_folds=within_folds)
+        reference: paired_tests(answers, found[reference], within_folds=within_folds)
         for reference in REFERENCES
         if reference in found and reference != network
     }
 
 
-def _tests(one: PatientAnswers, other: PatientAnswers, *, within_folds: bool) -> dict[str, Any]:
+def paired_tests(
+    one: PatientAnswers, other: PatientAnswers, *, within_folds: bool
+) -> dict[str, Any]:
+    """DeLong and McNemar of one network against another on the same patients."""
     labels, answers = one.labels, (one.probabilities, other.probabilities)
     tests = {
         "auc": asdict(delong_test(labels, *answers)),
