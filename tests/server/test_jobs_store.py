@@ -216,7 +216,9 @@ def test_a_job_given_back_is_no_crash(jobs: JobStore) -> None:
 def test_a_study_that_grows_waits_again_and_voids_what_was_begun(jobs: JobStore) -> None:
     submit(jobs)
     claim = claimed(jobs)
-    assert jobs.extend(claim.id, size_bytes=30, files=3, wait_s=0)
+    assert jobs.extend(claim.id, measure=lambda: (10, 1), wait_s=0) is False
+    assert jobs.extend("f" * 32, measure=lambda: (10, 1), wait_s=0) is None
+    assert jobs.extend(claim.id, measure=lambda: (30, 3), wait_s=0)
     assert not jobs.finish(claim, status="diagnosed", diagnosis="covid", result="1")
     assert (stands(jobs).files, claimed(jobs).fence) == (3, claim.fence + 2)
 

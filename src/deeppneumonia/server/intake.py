@@ -130,23 +130,22 @@ def _grown(
     content: str,
 ) -> Job | None:
     """The job of a study with these files in it; None if it was deleted meanwhile."""
+    id, wait_s = folder.name, services.settings.quiet_s
     try:
-        sizes = _add(pieces, folder)
+        _add(pieces, folder)
+        size_bytes, files = _measure(folder)
+        job, _ = services.jobs.submit(
+            id=id, owner=owner, source=source, content=content, size_bytes=size_bytes,
+            files=files, wait_s=wait_s,
+        )  # fmt: skip
+        grown = services.jobs.extend(id, measure=lambda: _measure(folder), wait_s=wait_s)
     except FileNotFoundError:
         if not all(piece.path.exists() for piece in pieces):
             raise
         return None  # the folder went while they were added
-    id, wait_s = folder.name, services.settings.quiet_s
-    job, is_new = services.jobs.submit(
-        id=id, owner=owner, source=source, content=content, size_bytes=sum(sizes),
-        files=len(sizes), wait_s=wait_s,
-    )  # fmt: skip
-    # A study always has the same id, so that its row is "new" to submit whenever more of it comes.
-    if job.files != len(sizes):
-        if not services.jobs.extend(id, size_bytes=sum(sizes), files=len(sizes), wait_s=wait_s):
-            return None
-    elif is_new:
-        services.audit.write(owner, "submit", job.id, source)
+    if grown is None:
+        return None
+    services.audit.write(owner, "submit", job.id, source)
     return job
 
 
@@ -176,8 +175,8 @@ def _piece(file: Path) -> Piece:
     return Piece(path=file, name=file.name, sha256=sha256_of(file), size_bytes=size_bytes)
 
 
-def _add(pieces: Sequence[Piece], folder: Path) -> list[int]:
-    """Link files into a study under the names of their content; the sizes of all that it has."""
+def _add(pieces: Sequence[Piece], folder: Path) -> None:
+    """Link files into a study under the names of their content."""
     if not folder.is_dir():
         folder.mkdir(mode=0o700, exist_ok=True)
         flush(folder.parent)
@@ -185,7 +184,12 @@ def _add(pieces: Sequence[Piece], folder: Path) -> list[int]:
         with contextlib.suppress(FileExistsError):
             (folder / _name(piece)).hardlink_to(piece.path)
     flush(folder)
-    return [one.stat().st_size for one in folder.iterdir()]
+
+
+def _measure(folder: Path) -> tuple[int, int]:
+    """The bytes and files that a study has."""
+    sizes = [one.stat().st_size for one in folder.iterdir()]
+    return sum(sizes), len(sizes)
 
 
 def _name(piece: Piece) -> str:

@@ -122,18 +122,37 @@ class JobStore(Worklist):
             raise KeyError(id)
         return job, True
 
-    def extend(self, id: str, *, size_bytes: int, files: int, wait_s: float) -> bool:
-        """A study has grown to this size: wait again, and read it anew if that had begun."""
+    def extend(
+        self, id: str, *, measure: Callable[[], tuple[int, int]], wait_s: float
+    ) -> bool | None:
+        """If a study has grown: wait again, and read it anew if that had begun.
+
+        Args:
+            measure: the bytes and files that it has now. Asked while nobody else extends the study
+                or deletes it, so that whoever comes last has counted what all have added.
+
+        Returns:
+            Whether it had grown; None if there is no such study.
+        """
         reason = case(
             (JOBS.c.result.is_not(None), GROWN),
             (JOBS.c.state.in_(OPEN), JOBS.c.reason),  # more of them come after the first
             else_=None,
         )
         values = self._anew() | {
-            "not_before": self.database.now + wait_s, "bytes": size_bytes, "files": files,
-            "lease_until": None, "reason": reason,
+            "not_before": self.database.now + wait_s, "lease_until": None, "reason": reason,
         }  # fmt: skip
-        return self._change(values, JOBS.c.id == id)
+        known = select(JOBS.c.files).where(JOBS.c.id == id).with_for_update()
+        with self.database.write() as connection:
+            row = connection.execute(known).one_or_none()
+            if row is None:
+                return None
+            size_bytes, files = measure()
+            if files == row.files:
+                return False
+            size = {"bytes": size_bytes, "files": files}
+            connection.execute(update(JOBS).where(JOBS.c.id == id).values(values | size))
+        return True
 
     def claim(self, worker: str) -> Claim | None:
         """The job whose turn it is, or None; it is this worker's for `lease_s`."""

@@ -163,10 +163,11 @@ class Storage:
 
     def remove_older_results(self, id: str, fence: int) -> None:
         """Delete what claims before this one left of a study."""
-        for folder in (self.data / "results" / _checked(id)).iterdir():
-            number = folder.name.lstrip(".").partition(".")[0]
-            if number.isdecimal() and int(number) < fence:
-                shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # the study itself was deleted meanwhile
+            for folder in (self.data / "results" / _checked(id)).iterdir():
+                number = folder.name.lstrip(".").partition(".")[0]
+                if number.isdecimal() and int(number) < fence:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def result_files(self, id: str, name: str) -> list[str]:
         """Names of an answer's files; empty when it is gone."""
