@@ -278,3 +278,14 @@ def test_the_audit_log_cannot_be_changed_and_shows_what_was(database: Database) 
         connection.execute(text(drop))
         connection.execute(text("UPDATE audit SET actor = 'bert' WHERE number = 2"))
     assert log.first_break() == 2
+
+
+def test_any_text_can_be_kept_and_none_stands_in_an_error(
+    database: Database, jobs: JobStore
+) -> None:
+    submit(jobs)
+    claim = claimed(jobs)
+    assert jobs.fail(claim, "Muster\0mann")
+    assert "mann" in str(stands(jobs).reason)
+    assert jobs.list(search="study\0")[1] in (0, 1)
+    assert database.engine.hide_parameters

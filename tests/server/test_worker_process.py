@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -13,21 +14,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from deeppneumonia import Diagnoser
 from deeppneumonia.reports import to_json
-from deeppneumonia.server.intake import submit
-from deeppneumonia.server.jobs import Claim, JobStore
-from deeppneumonia.server.removal import remove
-from deeppneumonia.server.roster import Roster
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
-from deeppneumonia.server.storage import Piece
-from deeppneumonia.server.worker import Outcome, Worker, is_gone, name_of, own_name
+from deeppneumonia.server.worker import is_gone, name_of, own_name
 
 
 @contextmanager
@@ -102,6 +97,18 @@ def test_an_answer_does_not_wait_for_an_acknowledgement(tmp_path: Path) -> None:
             assert client.get("/health/live").status_code == 200
             times_s.append(time.perf_counter() - start)
     assert min(times_s[30:]) < 0.03  # the first ones are acknowledged at once
+
+
+def test_a_head_without_end_is_cut_off(tmp_path: Path) -> None:
+    with (
+        running("--data", str(tmp_path / "data"), "--workers", "0") as (address, _),
+        socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as caller,
+        pytest.raises(ConnectionError),
+    ):
+        caller.settimeout(60)
+        caller.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
+        for _ in range(64):
+            caller.sendall(b"x" * 1024 * 1024)
 
 
 def finished(client: httpx.Client, id: str) -> dict[str, object]:
@@ -230,6 +237,7 @@ def test_a_stopped_server_leaves_one_file_to_back_up(tmp_path: Path) -> None:
     finally:
         server.kill()
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert stat.S_IMODE((data / "server.db").stat().st_mode) == 0o600
     copied = shutil.copy(data / "server.db", tmp_path / "copy.db")
     with contextlib.closing(sqlite3.connect(copied)) as database:
         assert database.execute("SELECT count(*) FROM jobs").fetchone() == (1,)
@@ -272,51 +280,3 @@ def test_small_chaos_loses_and_doubles_nothing() -> None:
     assert (report["accepted"], report["done"]) == (30, 30), ended.stderr
     assert (report["lost"], report["doubled"], report["wrong"]) == (0, 0, 0)
     assert report["server_kills"] + report["worker_kills"] == 5
-
-
-def working(data: Path, work: Callable[[Worker, Path], None], **settings: float) -> Worker:
-    """A worker that has done its one study, all in this process; `work` is given its folder."""
-    services = Services.open(Settings(data=str(data), min_free_bytes=0).but(**settings))
-    folder = services.storage.incoming()
-    (folder / "part").write_bytes(b"study")
-    piece = Piece(path=folder / "part", name="a.zip", sha256="0" * 64, size_bytes=5)
-    submit(services, folder, [piece], owner="anna", source="rest")
-
-    def leaves_meanwhile(_study: Path, out: Path) -> Outcome:
-        worker.leaving.set()
-        (out / "result.json").write_text("{}")
-        work(worker, out)
-        return Outcome("refused")
-
-    worker = Worker(services, leaves_meanwhile)
-    worker.run()
-    return worker
-
-
-def test_a_job_in_hand_is_finished_before_the_worker_leaves(tmp_path: Path) -> None:
-    worker = working(tmp_path, lambda _worker, _out: None)
-    ((job,), _) = worker.services.jobs.list()
-    assert job.state == "done"
-
-
-def test_a_worker_that_is_to_leave_says_that_it_lives_no_oftener(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[str] = []
-    monkeypatch.setattr(Roster, "see", lambda _roster, name: seen.append(name))
-    working(tmp_path, lambda _worker, _out: time.sleep(1), lease_s=1.0)
-    assert 1 <= len(seen) <= 4  # once in a quarter of its lease
-
-
-def test_a_study_deleted_just_after_its_answer_does_not_end_the_worker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    finish = JobStore.finish
-
-    def and_is_deleted(jobs: JobStore, claim: Claim, **answer: Any) -> bool:
-        return finish(jobs, claim, **answer) and remove(opened[0].services, claim.id)
-
-    opened: list[Worker] = []
-    monkeypatch.setattr(JobStore, "finish", and_is_deleted)
-    worker = working(tmp_path, lambda worker, _out: opened.append(worker))
-    assert worker.services.jobs.list()[1] == 0

@@ -19,6 +19,9 @@ from deeppneumonia.workflows.received import deidentify
 
 logger = logging.getLogger(__name__)
 
+HEADERS = (".mhd", ".nhdr")
+"""Endings of files that name another one with the pixels."""
+
 
 class QueueFullError(DeepPneumoniaError):
     """More studies wait than the server lets wait; answered with status 429."""
@@ -54,8 +57,14 @@ def submit(
         The job and whether it is new; the same files from the same owner are the same job.
 
     Raises:
+        UploadError: a volume in two files (MetaImage, NRRD) came as loose ones.
         NoCtImageError: where patients are removed on arrival, and no CT image is among the files.
     """
+    if len(pieces) > 1 and any(one.name.lower().endswith(HEADERS) for one in pieces):
+        raise UploadError(
+            "A volume whose pixels lie in a second file finds them by a name that no file keeps "
+            "here: send both in one zip, or the volume as one file (.mha, .nrrd, .nii.gz)."
+        )
     if services.settings.de_identify:
         folder, pieces = cleaned(services, pieces)
         label = ""
@@ -67,13 +76,18 @@ def submit(
         content=upload.content,
         size_bytes=upload.size_bytes,
         files=upload.files,
-        label=label,
+        label=_seen(label),
     )
     if is_new:
         services.audit.write(owner, "submit", job.id, source)
     else:
         services.storage.remove(upload.id)
     return job, is_new
+
+
+def _seen(label: str) -> str:
+    """What of a label can be seen: one of blanks alone would be a link that nobody finds."""
+    return " ".join("".join(one if one.isprintable() else " " for one in label).split())
 
 
 def gather(
