@@ -1,5 +1,7 @@
 """One worker in this process: how it leaves, and what happens to its study meanwhile."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -63,3 +65,27 @@ def test_a_study_deleted_just_after_its_answer_does_not_end_the_worker(
     monkeypatch.setattr(JobStore, "finish", and_is_deleted)
     worker = working(tmp_path, lambda worker, _out: opened.append(worker))
     assert worker.services.jobs.list()[1] == 0
+
+
+HEAVY = """
+import atexit, time
+from deeppneumonia.server import worker
+atexit.register(time.sleep, 600)
+worker.serve_jobs(lambda settings: None)
+"""
+"""A worker whose libraries take long to be taken apart."""
+
+
+def test_a_worker_without_work_ends_at_once(tmp_path: Path) -> None:
+    settings = Settings(data=str(tmp_path), min_free_bytes=0)
+    services = Services.open(settings)
+    command = [sys.executable, "-c", HEAVY]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        process.stdin.write(settings.to_json() + "\n")
+        process.stdin.flush()
+        while not services.roster.names():
+            time.sleep(0.05)
+        process.stdin.close()
+        assert process.wait(15) == 0
+    assert services.roster.names() == set()

@@ -201,6 +201,8 @@ def serve_jobs(make_work: Callable[[Settings], Work]) -> None:
     here.append(worker)
     signal.signal(signal.SIGTERM, lambda *_: worker.leaving.set())
     worker.run()
+    worker.services.database.dispose()
+    os._exit(0)  # taking torch apart takes seconds, on a busy machine more than it is given
 
 
 def _leave_with_the_server(here: list[Worker]) -> None:
