@@ -19,7 +19,7 @@ from deeppneumonia.server.settings import Settings
 )
 def test_a_number_that_cannot_be_meant_is_refused(name: str, value: float, expected: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} is .*, where {expected} is expected"):
-        Settings(**{name: value})
+        Settings().but(**{name: value})
 
 
 @pytest.mark.parametrize("url", ["postgresql://anna:geheim@host:no/x", "sqlite:///"])
