@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -189,8 +190,6 @@ def test_the_worklist_pages_and_filters(client: TestClient, services: Services) 
 
 
 def test_what_belongs_to_nobody_is_tidied_away(services: Services, client: TestClient) -> None:
-    import os
-
     from deeppneumonia.server.supervisor import tidy
 
     view = send(client)

@@ -9,6 +9,7 @@ from deeppneumonia.server.rate_limit import RateLimit
 from deeppneumonia.server.services import Services
 
 ZIP = {"Content-Type": "application/zip"}
+FORM = "application/x-www-form-urlencoded"
 
 
 @pytest.mark.parametrize(
@@ -94,3 +95,10 @@ def test_a_bucket_refills(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bucket.wait_s("b") == 0
     now[0] = 1.01
     assert bucket.wait_s("a") == 0
+
+
+@pytest.mark.parametrize("path", ["/api/v1/login", "/login"])
+def test_nobody_fills_the_memory_before_having_logged_in(client: TestClient, path: str) -> None:
+    endless = (b"x" * 10_000 for _ in range(7))
+    kind = {"Content-Type": "application/json" if "api" in path else FORM}
+    assert client.post(path, content=endless, headers=kind).status_code == 413

@@ -216,7 +216,9 @@ def test_a_job_given_back_is_no_crash(jobs: JobStore) -> None:
 def test_a_study_that_grows_waits_again_and_voids_what_was_begun(jobs: JobStore) -> None:
     submit(jobs)
     claim = claimed(jobs)
-    assert jobs.extend(claim.id, size_bytes=30, files=3, wait_s=0)
+    assert jobs.extend(claim.id, measure=lambda: (10, 1), wait_s=0) is False
+    assert jobs.extend("f" * 32, measure=lambda: (10, 1), wait_s=0) is None
+    assert jobs.extend(claim.id, measure=lambda: (30, 3), wait_s=0)
     assert not jobs.finish(claim, status="diagnosed", diagnosis="covid", result="1")
     assert (stands(jobs).files, claimed(jobs).fence) == (3, claim.fence + 2)
 
@@ -276,3 +278,14 @@ def test_the_audit_log_cannot_be_changed_and_shows_what_was(database: Database) 
         connection.execute(text(drop))
         connection.execute(text("UPDATE audit SET actor = 'bert' WHERE number = 2"))
     assert log.first_break() == 2
+
+
+def test_any_text_can_be_kept_and_none_stands_in_an_error(
+    database: Database, jobs: JobStore
+) -> None:
+    submit(jobs)
+    claim = claimed(jobs)
+    assert jobs.fail(claim, "Muster\0mann")
+    assert "mann" in str(stands(jobs).reason)
+    assert jobs.list(search="study\0")[1] in (0, 1)
+    assert database.engine.hide_parameters

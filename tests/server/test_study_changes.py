@@ -1,12 +1,15 @@
 """A study that grows, is read again or is deleted: what becomes of its answer, words and images."""
 
+import contextlib
 import csv
 import hashlib
 import io
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -14,7 +17,7 @@ from sqlalchemy import text, update
 
 from deeppneumonia.server.feedback import Feedback, FeedbackStore
 from deeppneumonia.server.intake import gather
-from deeppneumonia.server.jobs import Claim
+from deeppneumonia.server.jobs import Claim, JobStore
 from deeppneumonia.server.removal import remove, remove_unknown
 from deeppneumonia.server.schema import FEEDBACK, JOBS, METADATA
 from deeppneumonia.server.services import Services
@@ -95,6 +98,34 @@ def grow_old(services: Services) -> None:
 def says(services: Services, job: Job, comment: str, reader: str = "anna") -> bool:
     said = Feedback(reader=reader, agrees=True, label=job.diagnosis, comment=comment)
     return FeedbackStore(services.database).add(job, said)
+
+
+def test_images_that_come_by_several_ways_at_once_are_all_counted(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = JobStore.submit
+    first = threading.Barrier(3)
+
+    def together(jobs: JobStore, **values: Any) -> tuple[Job, bool]:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            first.wait(5)  # all have counted before anybody's count is kept
+        return submit(jobs, **values)
+
+    monkeypatch.setattr(JobStore, "submit", together)
+    ways = [
+        threading.Thread(target=arrives, args=(services, *(b"%d" % n for n in range(so_many))))
+        for so_many in (1, 5, 9)
+    ]
+    for way in ways:
+        way.start()
+        time.sleep(0.2)  # so that they count differently
+    for way in ways:
+        way.join()
+    ((job,), _) = services.jobs.list()
+    assert job.files == len(images(services, job.id)) == 9
+    fence = job.fence
+    arrives(services, b"1")
+    assert stands(services, job.id).fence == fence  # it has that one, and is not read again
 
 
 @pytest.mark.parametrize("end", ["dead", "cancelled"])

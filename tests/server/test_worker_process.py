@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -96,6 +97,18 @@ def test_an_answer_does_not_wait_for_an_acknowledgement(tmp_path: Path) -> None:
             assert client.get("/health/live").status_code == 200
             times_s.append(time.perf_counter() - start)
     assert min(times_s[30:]) < 0.03  # the first ones are acknowledged at once
+
+
+def test_a_head_without_end_is_cut_off(tmp_path: Path) -> None:
+    with (
+        running("--data", str(tmp_path / "data"), "--workers", "0") as (address, _),
+        socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as caller,
+        pytest.raises(ConnectionError),
+    ):
+        caller.settimeout(60)
+        caller.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
+        for _ in range(64):
+            caller.sendall(b"x" * 1024 * 1024)
 
 
 def finished(client: httpx.Client, id: str) -> dict[str, object]:
@@ -224,6 +237,7 @@ def test_a_stopped_server_leaves_one_file_to_back_up(tmp_path: Path) -> None:
     finally:
         server.kill()
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert stat.S_IMODE((data / "server.db").stat().st_mode) == 0o600
     copied = shutil.copy(data / "server.db", tmp_path / "copy.db")
     with contextlib.closing(sqlite3.connect(copied)) as database:
         assert database.execute("SELECT count(*) FROM jobs").fetchone() == (1,)
@@ -266,26 +280,3 @@ def test_small_chaos_loses_and_doubles_nothing() -> None:
     assert (report["accepted"], report["done"]) == (30, 30), ended.stderr
     assert (report["lost"], report["doubled"], report["wrong"]) == (0, 0, 0)
     assert report["server_kills"] + report["worker_kills"] == 5
-
-
-def test_a_job_in_hand_is_finished_before_the_worker_leaves(tmp_path: Path) -> None:
-    from deeppneumonia.server.worker import Outcome, Worker
-
-    services = Services.open(Settings(data=str(tmp_path), min_free_bytes=0))
-    folder = services.storage.incoming()
-    (folder / "part").write_bytes(b"study")
-    from deeppneumonia.server.intake import submit
-    from deeppneumonia.server.storage import Piece
-
-    piece = Piece(path=folder / "part", name="a.zip", sha256="0" * 64, size_bytes=5)
-    job, _ = submit(services, folder, [piece], owner="anna", source="rest")
-
-    def leaves_meanwhile(_study: Path, out: Path) -> Outcome:
-        worker.leaving.set()
-        (out / "result.json").write_text("{}")
-        return Outcome("refused")
-
-    worker = Worker(services, leaves_meanwhile)
-    worker.run()
-    found = services.jobs.get(job.id)
-    assert found is not None and found.state == "done"

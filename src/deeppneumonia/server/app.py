@@ -1,5 +1,6 @@
 """The app: routes, guards and the way in which errors are told. Never imports torch."""
 
+import errno
 from collections.abc import Callable
 from importlib.metadata import version
 
@@ -18,6 +19,7 @@ from deeppneumonia.server.storage import DiskFullError
 from deeppneumonia.server.upload import UploadError
 
 RETRY_AFTER_S = 5
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MISTYPED = (
     "There is nothing at this address, or a value in it is out of range: a link may be cut short."
 )
@@ -49,6 +51,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     for error, status in _STATUS_OF.items():
         app.add_exception_handler(error, _answer(status))
     app.add_exception_handler(UploadError, _refuse_upload)
+    app.add_exception_handler(OSError, _tell_full_disk)
     app.add_exception_handler(RequestValidationError, _refuse_value)
     return app
 
@@ -76,6 +79,13 @@ def _refuse_value(request: Request, error: Exception) -> Response:
         return pages.render("problem.html.j2", None, 422, problem=MISTYPED)
     told = [{key: one[key] for key in ("type", "loc", "msg")} for one in error.errors()]
     return JSONResponse({"detail": told}, 422)
+
+
+def _tell_full_disk(request: Request, error: Exception) -> JSONResponse:
+    """A disk that became full on the way; what was begun on it has been removed by now."""
+    if not isinstance(error, OSError) or error.errno not in NO_ROOM:
+        raise error
+    return _answer(507)(request, DiskFullError("The server's disk is full: nothing was kept."))
 
 
 def _refuse_upload(_request: Request, error: Exception) -> JSONResponse:

@@ -16,8 +16,10 @@ from sqlalchemy import (
     literal_column,
     make_url,
 )
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from deeppneumonia.errors import ConfigError
 
 T = TypeVar("T")
 BUSY_S = 10
@@ -39,7 +41,14 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.is_sqlite = url.startswith("sqlite")
-        self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url)
+        try:
+            self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url)
+        except (ArgumentError, ValueError) as error:  # its text may quote the password
+            raise ConfigError(
+                f"The database URL cannot be understood ({type(error).__name__}): give sqlite:///"
+                "FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME, other characters than letters "
+                "and digits as %XX in the password."
+            ) from None
         self._writing = self.engine.execution_options(begin="BEGIN IMMEDIATE")
 
     @contextmanager
@@ -103,9 +112,14 @@ def _is_shutdown(error: DBAPIError) -> bool:
 
 def _sqlite(url: str) -> Engine:
     file = make_url(url).database
-    assert file is not None
+    if not file:
+        raise ArgumentError("no file")
     Path(file).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = create_engine(url, pool_size=CONNECTIONS, connect_args={"timeout": BUSY_S})
+    # Of its owner alone, whoever made the folder: it holds labels and hashes of passwords.
+    Path(file).touch(mode=0o600)
+    engine = create_engine(
+        url, hide_parameters=True, pool_size=CONNECTIONS, connect_args={"timeout": BUSY_S}
+    )
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: object) -> None:
@@ -127,11 +141,27 @@ def _sqlite(url: str) -> Engine:
 
 
 def _postgresql(url: str) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url,
+        hide_parameters=True,  # an error would have a patient's name in the log
         pool_pre_ping=True,
         pool_size=20,
         max_overflow=5,
         pool_timeout=5,
         connect_args={"timeout": BUSY_S},
     )
+
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def _without_nul(
+        _connection: Connection, _cursor: object, statement: str, parameters: Any, *_: object
+    ) -> tuple[str, Any]:
+        return statement, _texts_without_nul(parameters)
+
+    return engine
+
+
+def _texts_without_nul(value: Any) -> Any:
+    """Parameters of a statement, of one or of many rows: PostgreSQL's texts cannot hold a NUL."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    return type(value)(map(_texts_without_nul, value)) if isinstance(value, list | tuple) else value

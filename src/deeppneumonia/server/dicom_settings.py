@@ -7,7 +7,7 @@ from typing import Literal
 
 from deeppneumonia.errors import ConfigError
 from deeppneumonia.server.settings import MEGABYTE, is_loopback
-from deeppneumonia.server.tables import made, read_table, tables
+from deeppneumonia.server.tables import check_numbers, made, read_table, tables
 
 MAX_AE_TITLE = 16
 """Characters (PS3.5 6.2, VR AE)."""
@@ -137,6 +137,7 @@ class NodeSettings:
 
     def __post_init__(self) -> None:
         _check_ae_title(self.ae_title)
+        check_numbers(self, may_be_zero=("port", "quiet_s", "retry_s"))
         if not self.peers and not is_loopback(self.host):
             raise ConfigError(
                 f"The node would listen on {self.host} for everybody: name who may send in "

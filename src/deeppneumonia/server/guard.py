@@ -3,6 +3,7 @@
 import ipaddress
 from urllib.parse import urlsplit
 
+from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +20,12 @@ REPORT_CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sand
 
 CROWD = 20
 """Times as many requests as one user may come from one address."""
+
+UPLOADS = ("/api/v1/studies", "/dicom-web/studies")
+"""Where a body is received as a stream, within limits of its own."""
+
+SHORT_BYTES = 64 * 1024
+"""Of any other body, which is held in memory, and before anybody has logged in."""
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -43,6 +50,8 @@ class Guard:
                 self._set_headers(MutableHeaders(scope=message), scope["path"])
             await send(message)
 
+        if not scope["path"].startswith(UPLOADS):
+            receive = _short(receive)
         await (refusal or self.app)(scope, receive, send_safely)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
@@ -74,6 +83,21 @@ class Guard:
             headers.setdefault("Cache-Control", "no-store")
         if self.settings.behind_tls:
             headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+
+
+def _short(receive: Receive) -> Receive:
+    """The same body, which ends with an error when it is longer than any that is expected."""
+    taken = 0
+
+    async def receive_short() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > SHORT_BYTES:
+            raise HTTPException(413, "The request is longer than any of this kind.")
+        return message
+
+    return receive_short
 
 
 def host_name(host: str) -> str:

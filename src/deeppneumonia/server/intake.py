@@ -19,6 +19,9 @@ from deeppneumonia.workflows.received import deidentify
 
 logger = logging.getLogger(__name__)
 
+HEADERS = (".mhd", ".nhdr")
+"""Endings of files that name another one with the pixels."""
+
 
 class QueueFullError(DeepPneumoniaError):
     """More studies wait than the server lets wait; answered with status 429."""
@@ -54,8 +57,14 @@ def submit(
         The job and whether it is new; the same files from the same owner are the same job.
 
     Raises:
+        UploadError: a volume in two files (MetaImage, NRRD) came as loose ones.
         NoCtImageError: where patients are removed on arrival, and no CT image is among the files.
     """
+    if len(pieces) > 1 and any(one.name.lower().endswith(HEADERS) for one in pieces):
+        raise UploadError(
+            "A volume whose pixels lie in a second file finds them by a name that no file keeps "
+            "here: send both in one zip, or the volume as one file (.mha, .nrrd, .nii.gz)."
+        )
     if services.settings.de_identify:
         folder, pieces = cleaned(services, pieces)
         label = ""
@@ -67,13 +76,18 @@ def submit(
         content=upload.content,
         size_bytes=upload.size_bytes,
         files=upload.files,
-        label=label,
+        label=_seen(label),
     )
     if is_new:
         services.audit.write(owner, "submit", job.id, source)
     else:
         services.storage.remove(upload.id)
     return job, is_new
+
+
+def _seen(label: str) -> str:
+    """What of a label can be seen: one of blanks alone would be a link that nobody finds."""
+    return " ".join("".join(one if one.isprintable() else " " for one in label).split())
 
 
 def gather(
@@ -130,23 +144,22 @@ def _grown(
     content: str,
 ) -> Job | None:
     """The job of a study with these files in it; None if it was deleted meanwhile."""
+    id, wait_s = folder.name, services.settings.quiet_s
     try:
-        sizes = _add(pieces, folder)
+        _add(pieces, folder)
+        size_bytes, files = _measure(folder)
+        job, _ = services.jobs.submit(
+            id=id, owner=owner, source=source, content=content, size_bytes=size_bytes,
+            files=files, wait_s=wait_s,
+        )  # fmt: skip
+        grown = services.jobs.extend(id, measure=lambda: _measure(folder), wait_s=wait_s)
     except FileNotFoundError:
         if not all(piece.path.exists() for piece in pieces):
             raise
         return None  # the folder went while they were added
-    id, wait_s = folder.name, services.settings.quiet_s
-    job, is_new = services.jobs.submit(
-        id=id, owner=owner, source=source, content=content, size_bytes=sum(sizes),
-        files=len(sizes), wait_s=wait_s,
-    )  # fmt: skip
-    # A study always has the same id, so that its row is "new" to submit whenever more of it comes.
-    if job.files != len(sizes):
-        if not services.jobs.extend(id, size_bytes=sum(sizes), files=len(sizes), wait_s=wait_s):
-            return None
-    elif is_new:
-        services.audit.write(owner, "submit", job.id, source)
+    if grown is None:
+        return None
+    services.audit.write(owner, "submit", job.id, source)
     return job
 
 
@@ -176,8 +189,8 @@ def _piece(file: Path) -> Piece:
     return Piece(path=file, name=file.name, sha256=sha256_of(file), size_bytes=size_bytes)
 
 
-def _add(pieces: Sequence[Piece], folder: Path) -> list[int]:
-    """Link files into a study under the names of their content; the sizes of all that it has."""
+def _add(pieces: Sequence[Piece], folder: Path) -> None:
+    """Link files into a study under the names of their content."""
     if not folder.is_dir():
         folder.mkdir(mode=0o700, exist_ok=True)
         flush(folder.parent)
@@ -185,7 +198,12 @@ def _add(pieces: Sequence[Piece], folder: Path) -> list[int]:
         with contextlib.suppress(FileExistsError):
             (folder / _name(piece)).hardlink_to(piece.path)
     flush(folder)
-    return [one.stat().st_size for one in folder.iterdir()]
+
+
+def _measure(folder: Path) -> tuple[int, int]:
+    """The bytes and files that a study has."""
+    sizes = [one.stat().st_size for one in folder.iterdir()]
+    return sum(sizes), len(sizes)
 
 
 def _name(piece: Piece) -> str:

@@ -46,10 +46,6 @@ has the old one in hand. Unlike one from a clock, it is safe whatever the time i
 GROWN = "Images came after the answer: it counts no more, and the study is read again, whole."
 
 
-def _nothing() -> None:
-    pass
-
-
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The right to work on a job, until the lease is over or the fence has moved."""
@@ -122,18 +118,32 @@ class JobStore(Worklist):
             raise KeyError(id)
         return job, True
 
-    def extend(self, id: str, *, size_bytes: int, files: int, wait_s: float) -> bool:
-        """A study has grown to this size: wait again, and read it anew if that had begun."""
+    def extend(
+        self, id: str, *, measure: Callable[[], tuple[int, int]], wait_s: float
+    ) -> bool | None:
+        """Whether a study has grown; then it waits, and is read anew. None if there is no such one.
+
+        Args:
+            measure: its bytes and files now; asked while nobody else extends or deletes it, so that
+                whoever comes last has counted what all have added.
+        """
         reason = case(
             (JOBS.c.result.is_not(None), GROWN),
             (JOBS.c.state.in_(OPEN), JOBS.c.reason),  # more of them come after the first
             else_=None,
         )
-        values = self._anew() | {
-            "not_before": self.database.now + wait_s, "bytes": size_bytes, "files": files,
-            "lease_until": None, "reason": reason,
-        }  # fmt: skip
-        return self._change(values, JOBS.c.id == id)
+        values = self._anew() | {"not_before": self.database.now + wait_s, "reason": reason}
+        known = select(JOBS.c.files).where(JOBS.c.id == id).with_for_update()
+        with self.database.write() as connection:
+            row = connection.execute(known).one_or_none()
+            if row is None:
+                return None
+            size_bytes, files = measure()
+            if files == row.files:
+                return False
+            size = {"bytes": size_bytes, "files": files}
+            connection.execute(update(JOBS).where(JOBS.c.id == id).values(values | size))
+        return True
 
     def claim(self, worker: str) -> Claim | None:
         """The job whose turn it is, or None; it is this worker's for `lease_s`."""
@@ -220,8 +230,9 @@ class JobStore(Worklist):
         return self._change(self._anew(), JOBS.c.id == id, JOBS.c.state.not_in(OPEN))
 
     def delete(
-        self, id: str, *, finished_for_s: float | None = None, then: Callable[[], None] = _nothing
-    ) -> bool:
+        self, id: str, *, finished_for_s: float | None = None,
+        then: Callable[[], None] = lambda: None,
+    ) -> bool:  # fmt: skip
         """Forget a job and what its readers have said.
 
         Args:
@@ -245,7 +256,7 @@ class JobStore(Worklist):
         return {
             "state": State.QUEUED, "not_before": self.database.now, "fence": JOBS.c.fence + 1,
             "failures": 0, "crashes": 0, "reason": None, "finished": None, "started": None,
-            "status": None, "diagnosis": None, "result": None, "worker": None,
+            "status": None, "diagnosis": None, "result": None, "worker": None, "lease_until": None,
         }  # fmt: skip
 
     def _change(self, values: dict[str, Any], *conditions: ColumnElement[bool]) -> bool:

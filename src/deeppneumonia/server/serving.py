@@ -58,6 +58,7 @@ def serve(
             log_level="warning",
             access_log=False,  # addresses of studies are nobody's business
             server_header=False,
+            http="h11",  # httptools, taken where it is installed, has no limit for headers
             timeout_keep_alive=30,
             timeout_graceful_shutdown=10,
         )

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 from deeppneumonia.errors import ConfigError
 from deeppneumonia.files import home_folder
-from deeppneumonia.server.tables import made, read_table
+from deeppneumonia.server.tables import check_numbers, made, read_table
 
 MEGABYTE = 1024 * 1024
+MAY_BE_ZERO = ("port", "workers", "min_free_bytes", "backoff_s", "quiet_s", "retention_days")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +142,7 @@ class Settings:
                 "The database URL is of an unknown kind: give sqlite:///FILE or "
                 "postgresql://USER:PASSWORD@HOST/NAME."
             )
-        if self.workers < 0 or self.lease_s <= 0:
-            raise ConfigError("There cannot be fewer than 0 workers, nor a lease of 0 seconds.")
+        check_numbers(self, may_be_zero=MAY_BE_ZERO)
 
     @property
     def folder(self) -> Path:

@@ -1,7 +1,8 @@
 """Where uploads and results lie: folders with random names, there whole or not at all.
 
     DATA/incoming/RANDOM/      an upload on its way; removed when it is older than a day
-    DATA/uploads/ID/           an accepted upload: study.zip, study.nii.gz or 000001.dcm, ...
+    DATA/uploads/ID/           an accepted upload: study.zip, study.nii.gz or 000001.dcm, ...;
+                               what lay in a second folder, if no DICOM, in 1/, and so on
     DATA/results/ID/FENCE/     the answer of one claim; the job's row names the one that counts
 
 No file bears a name that came from outside.
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from deeppneumonia.errors import DeepPneumoniaError
 from deeppneumonia.files import flush, natural_order
@@ -114,17 +115,23 @@ class Storage:
 
         The pieces themselves have been flushed by whoever wrote them.
         """
-        ordered = _in_order(pieces)
-        for number, piece in enumerate(ordered, start=1):
+        ordered = sorted(pieces, key=_key)
+        folders = sorted({_folder(piece) for piece in ordered})
+        places = [folders.index(_folder(piece)) for piece in ordered]
+        for number, (piece, place) in enumerate(zip(ordered, places, strict=True), start=1):
             stem = "study" if len(ordered) == 1 else f"{number:06d}"
-            piece.path.rename(folder / (stem + _suffix(piece)))
+            there = folder / str(place) if place else folder
+            there.mkdir(mode=0o700, exist_ok=True)
+            piece.path.rename(there / (stem + _suffix(piece)))
+        for place in range(1, len(folders)):
+            flush(folder / str(place))
         flush(folder)
         id = secrets.token_hex(16)
         folder.rename(self.upload(id))
         flush(self.data / "uploads")
         return Upload(
             id=id,
-            content=_content(ordered),
+            content=_content(ordered, places),
             size_bytes=sum(piece.size_bytes for piece in ordered),
             files=len(ordered),
         )
@@ -163,10 +170,11 @@ class Storage:
 
     def remove_older_results(self, id: str, fence: int) -> None:
         """Delete what claims before this one left of a study."""
-        for folder in (self.data / "results" / _checked(id)).iterdir():
-            number = folder.name.lstrip(".").partition(".")[0]
-            if number.isdecimal() and int(number) < fence:
-                shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # the study itself was deleted meanwhile
+            for folder in (self.data / "results" / _checked(id)).iterdir():
+                number = folder.name.lstrip(".").partition(".")[0]
+                if number.isdecimal() and int(number) < fence:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def result_files(self, id: str, name: str) -> list[str]:
         """Names of an answer's files; empty when it is gone."""
@@ -233,19 +241,24 @@ class Storage:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _in_order(pieces: Sequence[Piece]) -> list[Piece]:
+def _key(piece: Piece) -> tuple[object, ...]:
     """DICOM by content, as it may arrive in any order; the rest by name, as pictures are read."""
-    return sorted(pieces, key=lambda one: (not one.is_dicom, *_key(one)))
+    order = [] if piece.is_dicom else natural_order(PurePosixPath(piece.name).name)
+    return not piece.is_dicom, _folder(piece), order, piece.sha256
 
 
-def _key(piece: Piece) -> tuple[object, str]:
-    return ([] if piece.is_dicom else natural_order(Path(piece.name).name)), piece.sha256
+def _folder(piece: Piece) -> str:
+    """Where it lay at the sender's, in which pictures of two folders are no one study."""
+    return "" if piece.is_dicom else str(PurePosixPath(piece.name).parent)
 
 
-def _content(ordered: Sequence[Piece]) -> str:
+def _content(ordered: Sequence[Piece], places: Sequence[int]) -> str:
     if len(ordered) == 1:
         return ordered[0].sha256
-    return hashlib.sha256("".join(one.sha256 for one in ordered).encode()).hexdigest()
+    known = "".join(one.sha256 for one in ordered)
+    if any(places):
+        known += str(places)
+    return hashlib.sha256(known.encode()).hexdigest()
 
 
 def _suffix(piece: Piece) -> str:

@@ -1,7 +1,7 @@
 """Settings from a TOML file: a table becomes an object, every name and every type is checked."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +11,8 @@ from deeppneumonia.errors import ConfigError
 T = TypeVar("T")
 PLAIN = (str, bool, int, float, tuple[str, ...], dict[str, str])
 """Kinds that a value in a file either has or has not; the others are made of tables."""
+
+LAST_PORT = 65_535
 
 
 def read_table(file: Path, name: str) -> dict[str, Any]:
@@ -75,6 +77,18 @@ def fits(value: object, kind: object) -> bool:
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(kind, type) and isinstance(value, kind)
+
+
+def check_numbers(settings: Any, *, may_be_zero: Collection[str]) -> None:
+    """ConfigError unless each number of a settings object is above 0, or 0 where that is said."""
+    for one in fields(settings):
+        value = getattr(settings, one.name)
+        if one.type not in (int, float) or value > 0 or (value == 0 and one.name in may_be_zero):
+            continue  # what is no number (nan) is neither
+        least = "0 or more" if one.name in may_be_zero else "more than 0"
+        raise ConfigError(f"{one.name} is {value}, where {least} is expected.")
+    if settings.port > LAST_PORT:
+        raise ConfigError(f"port is {settings.port}, where {LAST_PORT} or less is expected.")
 
 
 def _is_needed(field: Any) -> bool:

@@ -21,6 +21,9 @@ from deeppneumonia.server.storage import Piece, Storage
 
 BLOCK_BYTES = MEGABYTE
 FIELD_BYTES = 64 * 1024
+FIELDS = 32
+"""Most fields of a form that are no files, and most empty files beside those that count."""
+
 BARE_TYPES = {
     "application/zip": "study.zip",
     "application/dicom": "study.dcm",
@@ -54,8 +57,8 @@ class Received:
         self.folder = folder
         self.fields: dict[str, str] = {}
         self.pieces: list[Piece] = []
-        self._settings = settings
-        self._bytes = 0
+        self.settings = settings
+        self._bytes = self._begun = 0
         self._open: _OpenFile | None = None
 
     def __enter__(self) -> "Received":
@@ -68,18 +71,18 @@ class Received:
 
     def begin(self, name: str) -> None:
         """Start a new file."""
-        if len(self.pieces) >= self._settings.max_upload_files:
-            raise TooLargeError(
-                f"The upload has more than {self._settings.max_upload_files} files: send one study."
-            )
+        self._begun += 1
+        most = self.settings.max_upload_files
+        if len(self.pieces) >= most or self._begun > most + FIELDS:
+            raise TooLargeError(f"The upload has more than {most} files: send one study.")
         self._open = _OpenFile(self.folder / f"part{len(self.pieces):06d}", name)
 
     def write(self, data: bytes | memoryview) -> None:
         """Add to the file that is open."""
         assert self._open is not None
         self._bytes += len(data)
-        if self._bytes > self._settings.max_upload_bytes:
-            raise _too_large(self._settings)
+        if self._bytes > self.settings.max_upload_bytes:
+            raise _too_large(self.settings)
         self._open.write(data)
 
     def end(self) -> None:
@@ -126,7 +129,7 @@ async def receive(request: Request, storage: Storage, settings: Settings) -> Rec
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     media_type = kind.decode("latin-1")
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > settings.max_upload_bytes + BLOCK_BYTES:
+    if length.isdecimal() and int(length) > _most_bytes(settings):
         raise _too_large(settings)
     received = Received(await run_in_threadpool(storage.incoming), settings)
     try:
@@ -135,6 +138,10 @@ async def receive(request: Request, storage: Storage, settings: Settings) -> Rec
         received.__exit__()
         raise
     return received
+
+
+def _most_bytes(settings: Settings) -> int:
+    return settings.max_upload_bytes + BLOCK_BYTES
 
 
 def _too_large(settings: Settings) -> TooLargeError:
@@ -160,7 +167,11 @@ async def _fill(
             f"{', '.join(BARE_TYPES)}."
         )
     try:
+        taken = 0
         async for block in _blocks(request):
+            taken += len(block)
+            if taken > _most_bytes(received.settings):  # of whatever: headers and fields count too
+                raise _too_large(received.settings)
             await run_in_threadpool(feed, block)
         await run_in_threadpool(end)
     except FormParserError as error:
@@ -231,17 +242,23 @@ class _Form:
             self.received.begin(options.get(b"filename", b"").decode("utf-8", "replace"))
         else:
             self.field = options.get(b"name", b"").decode("utf-8", "replace")
+            if len(self.received.fields) >= FIELDS:
+                raise _long_form()
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self.field is None:
             self.received.write(memoryview(data)[start:end])
         else:
             self.text += data[start:end]
-            if len(self.text) > FIELD_BYTES or len(self.received.fields) > 32:
-                raise TooLargeError("A field of the form is too long: send the study as a file.")
+            if len(self.text) > FIELD_BYTES:
+                raise _long_form()
 
     def on_part_end(self) -> None:
         if self.field is None:
             self.received.end()
         else:
             self.received.fields[self.field] = self.text.decode("utf-8", "replace")
+
+
+def _long_form() -> TooLargeError:
+    return TooLargeError("The form has fields too many or too long: send the study as a file.")

@@ -93,11 +93,14 @@ class Worker:
     def run(self) -> None:
         """Work until asked to leave; a job in hand is finished first."""
         patiently(lambda: self.services.roster.sign_on(self.name))
-        beat = threading.Thread(target=self._keep_alive, daemon=True)
-        beat.start()
-        while not self.leaving.is_set():
-            if not self.once():
-                self.leaving.wait(POLL_S)
+        over = threading.Event()
+        threading.Thread(target=self._keep_alive, args=(over,), daemon=True).start()
+        try:
+            while not self.leaving.is_set():
+                if not self.once():
+                    self.leaving.wait(POLL_S)
+        finally:
+            over.set()
         patiently(lambda: self.services.roster.sign_off(self.name))
 
     def once(self) -> bool:
@@ -147,9 +150,9 @@ class Worker:
                 self.services.jobs.release(claim)
             self.services.roster.sign_off(self.name)
 
-    def _keep_alive(self) -> None:
+    def _keep_alive(self, over: threading.Event) -> None:
         every_s = min(SEEN_EVERY_S, self.services.settings.lease_s / 4)
-        while not self.leaving.wait(every_s) or self._claim is not None:
+        while not over.wait(every_s):
             patiently(lambda: self.services.roster.see(self.name))
             claim = self._claim
             if claim is None:
@@ -198,6 +201,8 @@ def serve_jobs(make_work: Callable[[Settings], Work]) -> None:
     here.append(worker)
     signal.signal(signal.SIGTERM, lambda *_: worker.leaving.set())
     worker.run()
+    worker.services.database.dispose()
+    os._exit(0)  # taking torch apart takes seconds, on a busy machine more than it is given
 
 
 def _leave_with_the_server(here: list[Worker]) -> None:

@@ -110,6 +110,21 @@ await page.getByText("Lobar, I would say.").waitFor();
 seen.feedback = await page.locator("#feedback ul").innerText();
 
 await looks("study");
+page.on("dialog", (dialog) => dialog.accept());
+await page.route("**/api/v1/studies/*", (route) => route.abort());
+await page.locator("[data-do=delete]").click();
+await page.waitForFunction(() => document.querySelector("#problem").textContent);
+seen.away = await page.locator("#problem").innerText();
+await page.unroute("**/api/v1/studies/*");
+
+await page.goto(address);
+await page.waitForFunction(() => document.querySelector("[data-moving=false]")); // nothing is read
+const rows = await page.locator("#rows th a").count();
+await page.request.post(`${address}api/v1/studies`, {
+  headers: { "Content-Type": "application/zip" }, data: Buffer.from("by somebody else"),
+});
+await page.waitForFunction((before) => document.querySelectorAll("#rows th a").length > before, rows);
+seen.came_by_itself = (await page.locator("#rows th a").count()) - rows;
 await page.goto(`${address}?answer=healthy&search=nothing-like-this`);
 seen.empty = await page.locator(".empty").innerText();
 await page.goto(`${address}login`);

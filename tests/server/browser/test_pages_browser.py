@@ -66,6 +66,7 @@ def test_a_dropped_study_becomes_a_report_that_can_be_looked_through(
     assert seen["first"]["width"] == seen["second"]["width"] == 128
     assert seen["zoomed"] == pytest.approx(1.25, abs=0.02)  # whole pixels
     assert "disagrees" in seen["feedback"]
+    assert "does not answer" in seen["away"] and seen["came_by_itself"] == 1
     assert seen["late"]["words"].startswith("Slice 0 of 0 to 11") and not seen["late"]["pictures"]
     assert seen["came"].startswith("Slice 0 of 0 to 11") and "loading" not in seen["came"]
     assert seen["gone"]["words"].startswith("Slice 11 ") and not seen["gone"]["pictures"]

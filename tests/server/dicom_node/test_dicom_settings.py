@@ -13,6 +13,7 @@ WRONG = {
     "[dicom_node]\nport = 'high'": "port is 'high', where another type is expected",
     "[dicom_node]\nport = true": "port is True, where another type is expected",
     "[dicom_node]\nae_title = 'A TITLE THAT IS TOO LONG'": "1 to 16 plain characters",
+    "[dicom_node]\nmax_associations = 0": "max_associations is 0, where more than 0 is expected",
     "[dicom_node.peers]\nae_title = 'A'": "written as [[dicom_node.peers]]",
     "[[dicom_node.peers]]\nae_title = 'A'": "peers lacks address",
     "[[dicom_node.peers]]\nae_title = 'A'\naddress = 'pacs'": "an IP address or network",

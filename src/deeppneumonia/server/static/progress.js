@@ -14,6 +14,7 @@ function duration(seconds) {
 
 async function look() {
   const answer = await fetch(address).catch(() => null);
+  if (answer?.status === 401 || answer?.status === 404) location.reload(); // the page says why
   if (!answer?.ok) return;
   const study = await answer.json();
   if (!(study.state in WORDS)) location.reload();
@@ -27,14 +28,16 @@ async function look() {
 async function change(button) {
   if (button.dataset.ask && !confirm(button.dataset.ask)) return;
   const verb = button.dataset.do;
-  const answer = verb === "delete"
-    ? await fetch(address, { method: "DELETE" })
-    : await fetch(`${address}/${verb}`, { method: "POST" });
-  if (answer.ok) {
+  const asked = verb === "delete"
+    ? fetch(address, { method: "DELETE" })
+    : fetch(`${address}/${verb}`, { method: "POST" });
+  const answer = await asked.catch(() => null);
+  if (answer?.ok) {
     if (verb === "delete") location.assign("/");
     else location.reload();
   } else {
-    problem.textContent = (await answer.json()).detail;
+    const said = await answer?.json().catch(() => null);
+    problem.textContent = said?.detail ?? "The server does not answer: try again.";
   }
 }
 

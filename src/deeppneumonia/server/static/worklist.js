@@ -75,6 +75,7 @@ const query = () => {
 
 async function refresh() {
   const answer = await fetch(`/?${query()}`).catch(() => null);
+  if (answer?.status === 401) location.reload(); // the session is over: to the log-in
   if (!answer || !answer.ok || answer.redirected) return;
   const text = await answer.text();
   const held = document.activeElement?.closest("#rows a")?.getAttribute("href");
@@ -84,9 +85,12 @@ async function refresh() {
   if (held) rows.querySelector(`a[href="${held}"]`)?.focus();
 }
 
+let rounds = 0;
 setInterval(() => {
   const moving = rows.querySelector("[data-moving]")?.dataset.moving === "true";
-  if (moving && !document.hidden) refresh();
+  rounds += 1;
+  // A list at rest is looked at less often: others, and the PACS, send studies too.
+  if ((moving || rounds % 5 === 0) && !document.hidden) refresh();
 }, 2000);
 
 document.querySelector("#filters").addEventListener("change", (event) => {
