@@ -1,6 +1,8 @@
 """Grad-CAM against the published equations, and against captum as oracle."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -212,6 +214,25 @@ def test_the_network_is_left_as_it_was() -> None:
     assert not network.conv2._forward_hooks
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+def test_threads_may_ask_one_network_at_a_time() -> None:
+    network, targets = small_net(), torch.tensor([0, 1])
+    studies = [noise(2, 32, seed) for seed in (1, 2)]
+    alone = [grad_cam(network, network.conv2, pictures, targets) for pictures in studies]
+    both_wait_for_a_map = Barrier(2)
+
+    def heat(pictures: Tensor) -> NDArray[np.float32]:
+        def answer() -> Tensor:
+            both_wait_for_a_map.wait(60)
+            logits: Tensor = network(pictures).logits
+            return logits
+
+        return grad_cam_of(answer, network.conv2, targets, 32)
+
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(heat, studies))
+    assert np.array(together) == pytest.approx(np.array(alone), abs=1e-5)  # float32
 
 
 def test_no_hook_stays_behind_after_an_error() -> None:

@@ -1,6 +1,7 @@
 """A backbone run by OpenVINO gives what torch gives; an engine is refused where it does not fit."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +81,15 @@ def test_a_picture_gets_the_same_answer_alone_and_among_others(tmp_path: Path) -
     assert np.abs(engine.run(seen).probabilities - alone).max() < 1e-6
     both, one = (engine.run(part, keep_maps=True).maps[-1] for part in (seen, seen[:1]))
     assert torch.equal(both[:1], one)
+
+
+def test_threads_may_ask_one_engine_at_a_time(tmp_path: Path) -> None:
+    engine = exported(untrained("resnet18"), tmp_path / "engine", Precision.FLOAT32)
+    parts = np.split(pictures(12), 4)
+    alone = [engine.run(part).probabilities for part in parts]
+    with ThreadPoolExecutor(4) as pool:
+        together = [output.probabilities for output in pool.map(engine.run, parts)]
+    assert np.abs(np.array(together) - np.array(alone)).max() < 1e-6
 
 
 def test_no_pictures_have_no_answers(tmp_path: Path) -> None:

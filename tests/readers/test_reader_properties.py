@@ -113,7 +113,7 @@ def test_what_passes_the_gate_is_small_enough(slices, rows, columns, packed):
         check_growth(packed, slices * rows * columns)
     except StudyError:
         return
-    assert 0 < slices * rows * columns <= min(2**30, max(2**28, 200 * packed))
+    assert 0 < slices * rows * columns <= min(2**32, max(2**28, 200 * packed))
 
 
 @CALM

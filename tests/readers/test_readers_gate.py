@@ -120,8 +120,9 @@ def test_damaged_and_encrypted_archives_are_refused_by_name(tmp_path):
 
 
 def test_pictures_larger_than_any_ct_are_refused_before_decoding():
-    check_voxels(800, 1024, 1024)
-    for shape in [(6000, 512, 512), (1, 5000, 5000), (3000, 1024, 1024)]:
+    for shape in [(800, 1024, 1024), (1500, 1024, 1024), (1000, 2048, 2048)]:  # 0.2 mm slices
+        check_voxels(*shape)
+    for shape in [(6000, 512, 512), (1, 5000, 5000), (1100, 2048, 2048)]:
         with pytest.raises(UnsafeInputError, match="more than a chest CT"):
             check_voxels(*shape)
     with pytest.raises(StudyError, match="empty picture"):

@@ -246,15 +246,18 @@ def test_headers_that_break_the_standard_do_not_cost_the_report(
     assert pydicom.dcmread(tmp_path / "out" / "sr.dcm").StudyDate == ""
 
 
+@pytest.mark.parametrize("ends", [(9,), (3, 9)], ids=["one file", "two files"])
 def test_a_multi_frame_source_keeps_its_places(
-    tmp_path: Path, covid: PatientDiagnosis, make_context: Context
+    ends: tuple[int, ...], tmp_path: Path, covid: PatientDiagnosis, make_context: Context
 ) -> None:
     even = [ct_slice(number) for number in range(9)]  # below the uneven one
-    merged = hd.legacy.LegacyConvertedEnhancedCTImage(
-        even, "1.2.826.0.1.99.5", 5, "1.2.826.0.1.99.6", 1
-    )
     (tmp_path / "in").mkdir()
-    merged.save_as(tmp_path / "in" / "all.dcm")
+    sources = [f"1.2.826.0.1.99.6.{end}" for end in ends]
+    for start, end, uid in zip((0, *ends), ends, sources, strict=False):
+        merged = hd.legacy.LegacyConvertedEnhancedCTImage(
+            even[start:end], "1.2.826.0.1.99.5", 5, uid, end
+        )
+        merged.save_as(tmp_path / "in" / f"{end}.dcm")
     diagnosis, keys = answer_of(False, covid)
     order = (0, 2)  # key slices 4 and 2; 10 lies above what is left
     diagnosis = replace(
@@ -268,6 +271,8 @@ def test_a_multi_frame_source_keeps_its_places(
         for frame in seg.PerFrameFunctionalGroupsSequence
     }
     assert heights == {HEIGHTS_MM[4], HEIGHTS_MM[2]}
+    (referred,) = seg.ReferencedSeriesSequence
+    assert [one.ReferencedSOPInstanceUID for one in referred.ReferencedInstanceSequence] == sources
 
 
 def test_a_multi_frame_source_of_a_single_frame_gets_its_refusal(

@@ -12,6 +12,7 @@ for faithful explanations of convolutional neural networks", arXiv 2011.08891, 2
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ def grad_cam_of(
     """Draw the evidence for one class in each picture, at the picture's own size.
 
     A layer that runs more than once for an answer (on details, on a zoom) is taken at its first
-    call for all N pictures. The network is left as it was: no hook, no gradient.
+    call for all N pictures. The network is left as it was: no hook, no gradient. Several threads
+    may ask one network at a time.
 
     Args:
         answer: runs the layer and gives logits (N, C), row by row: a network in eval mode, or
@@ -44,10 +46,12 @@ def grad_cam_of(
         ValueError: if the layer made no map of all the pictures.
     """
     maps: list[Tensor] = []
+    asking = get_ident()  # the layer's hooks run in whichever thread uses the network
 
     def cut_here(_layer: nn.Module, _inputs: Any, output: Tensor) -> Tensor | None:
         """Start the gradient at this map, so that nothing before it is ever differentiated."""
-        if maps or output.ndim != 4 or len(output) != len(targets):
+        is_ours = get_ident() == asking
+        if not is_ours or maps or output.ndim != 4 or len(output) != len(targets):
             return None
         maps.append(output.detach().requires_grad_())
         return maps[0].clone()  # a layer behind may write into it

@@ -6,6 +6,7 @@ runs this way, and nothing but the maps is inexact.
 """
 
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class CompiledBackbone:
     """The stages of a backbone, compiled for each size of picture when it first comes.
 
     One picture to a core at a time: its maps then stay in that core's cache, and what a picture
-    gets does not depend on its neighbours.
+    gets does not depend on its neighbours. Threads that ask at the same time wait for each other.
     """
 
     def __init__(self, graph: "Path | openvino.Model", precision: Precision) -> None:
@@ -60,9 +61,14 @@ class CompiledBackbone:
         inside = "bf16" if precision is Precision.BFLOAT16 else "f32"
         self._hints = {"INFERENCE_PRECISION_HINT": inside, "PERFORMANCE_HINT": "THROUGHPUT"}
         self._requests: dict[int, list[Any]] = {}
+        self._lock = Lock()
 
     def __call__(self, pixels: Tensor, count: int) -> tuple[Tensor, ...]:
         """The last `count` maps of pixels (N, 3, S, S), as `Backbone.last_maps`."""
+        with self._lock:  # a request that another thread has begun takes no other picture
+            return self._maps_of(pixels)[-count:]
+
+    def _maps_of(self, pixels: Tensor) -> tuple[Tensor, ...]:
         from openvino import Tensor as Shared
 
         requests = self._requests_for(pixels.shape[-1])
@@ -78,7 +84,7 @@ class CompiledBackbone:
             request.start_async()
         for request in requests:
             request.wait()
-        return tuple(map(torch.from_numpy, maps[-count:]))
+        return tuple(map(torch.from_numpy, maps))
 
     def _requests_for(self, side: int) -> list[Any]:
         """As many as run at the same time, for pictures of one size."""

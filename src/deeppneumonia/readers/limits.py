@@ -47,8 +47,8 @@ class Limits:
     picture_pixels: int = 4096 * 4096
     """CT has 512 x 512, some scanners 2048 x 2048."""
 
-    voxels: int = 1024 * 1024 * 1024
-    """1,024 slices of 1024 x 1024."""
+    voxels: int = 4 * 1024 * 1024 * 1024
+    """1,024 slices of 2048 x 2048: the finest scanners make 1,500 of 1024 x 1024 of a chest."""
 
     memory_bytes: int = 512 * MEGABYTE
     """What a child process may take beyond what it starts with; a slice of 4096 x 4096 needs

@@ -1,8 +1,9 @@
-"""Packed voxels of a MetaImage, unpacked here, because the toolkit takes damaged ones for whole.
+"""Packed voxels of a MetaImage or NRRD, unpacked here: the toolkit takes damaged ones for whole.
 
-SimpleITK 2.5 was seen to fill up what packed voxels lack with zeros, and to give back whatever
-stood in memory where CompressedDataSize is missing, both without an error. Source: MetaIO's
-documentation.
+SimpleITK 2.5 was seen to fill up what packed voxels of a MetaImage lack with zeros, to give back
+whatever stood in memory where CompressedDataSize is missing, and to leave the checksum of an NRRD
+unread where damaged voxels unpack to more than they were, all without an error. Sources: MetaIO's
+documentation; the NRRD format definition (teem).
 """
 
 import re
@@ -14,9 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deeppneumonia.domain.study import SourceKind
 from deeppneumonia.readers.text_headers import HEADER_BYTES, DamagedVolumeError
 
-LAST_FIELD = re.compile(rb"^[ \t]*ElementDataFile[^\n]*\n", re.IGNORECASE | re.MULTILINE)
+HEADER_END = {
+    SourceKind.META_IMAGE: re.compile(
+        rb"^[ \t]*ElementDataFile[^\n]*\n", re.IGNORECASE | re.MULTILINE
+    ),
+    SourceKind.NRRD: re.compile(rb"\n\r?\n"),
+}
 ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 ORDER_FIELDS = ("binarydatabyteordermsb", "elementbyteordermsb")
 DTYPES = {
@@ -34,20 +41,32 @@ DTYPES = {
 """By SimpleITK's words for a pixel type."""
 
 
-def is_packed(fields: Mapping[str, str]) -> bool:
-    """Whether the header says that its voxels are compressed."""
-    return _says_yes(fields.get("compresseddata", ""))
+SKIP_FIELDS = ("line skip", "lineskip", "byte skip", "byteskip")
+
+
+def is_packed(fields: Mapping[str, str], kind: SourceKind) -> bool:
+    """Whether the header says that its voxels are compressed, in the one way that is read here."""
+    if kind is SourceKind.META_IMAGE:
+        return _says_yes(fields.get("compresseddata", ""))
+    skips = any(fields.get(name, "0") != "0" for name in SKIP_FIELDS)
+    return fields.get("encoding", "").lower() in ("gzip", "gz") and not skips
 
 
 def packed_voxels(
-    file: Path, pixels: Path, fields: Mapping[str, str], pixel_type: str, shape: tuple[int, ...]
+    file: Path,
+    pixels: Path,
+    fields: Mapping[str, str],
+    kind: SourceKind,
+    pixel_type: str,
+    shape: tuple[int, ...],
 ) -> NDArray[Any]:
-    """All voxels of a packed MetaImage as stored.
+    """All voxels of a packed MetaImage or NRRD as stored.
 
     Args:
         file: the header.
         pixels: where the voxels are: the same file, or one beside it.
         fields: what the header says.
+        kind: which of the two it is.
         pixel_type: in SimpleITK's words.
         shape: (slices, rows, columns), which must have been found to be of a sane size.
 
@@ -56,17 +75,19 @@ def packed_voxels(
     """
     if pixel_type not in DTYPES or fields.get("headersize", "0") != "0":
         raise DamagedVolumeError
-    big_endian = any(_says_yes(fields.get(name, "")) for name in ORDER_FIELDS)
+    big_endian = fields.get("endian", "").lower() == "big" or any(
+        _says_yes(fields.get(name, "")) for name in ORDER_FIELDS
+    )
     dtype = np.dtype((">" if big_endian else "<") + DTYPES[pixel_type])
-    content = pixels.read_bytes()[_header_bytes(file) if pixels == file else 0 :]
+    content = pixels.read_bytes()[_header_bytes(file, kind) if pixels == file else 0 :]
     return np.frombuffer(_unpacked(content, int(np.prod(shape)) * dtype.itemsize), dtype).reshape(
         shape
     )
 
 
-def _header_bytes(file: Path) -> int:
+def _header_bytes(file: Path, kind: SourceKind) -> int:
     with file.open("rb") as stream:
-        last = LAST_FIELD.search(stream.read(HEADER_BYTES))
+        last = HEADER_END[kind].search(stream.read(HEADER_BYTES))
     if last is None:
         raise DamagedVolumeError
     return last.end()

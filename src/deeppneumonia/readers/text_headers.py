@@ -29,6 +29,9 @@ SIZE_FIELDS = {
     SourceKind.META_IMAGE: ("elementspacing", "elementsize"),
     SourceKind.NRRD: ("space directions",),
 }
+RESCALE_FIELDS = {"elementtointensityfunctionslope": 1.0, "elementtointensityfunctionoffset": 0.0}
+"""Of a MetaImage, with the values that change nothing. SimpleITK passes over any others."""
+
 PIXEL_FIELDS = {
     SourceKind.META_IMAGE: ("elementdatafile",),
     SourceKind.NRRD: ("data file", "datafile"),
@@ -128,6 +131,12 @@ def check_fields(fields: dict[str, str], kind: SourceKind) -> None:
             "The volume's header states a voxel size that is no length (zero, negative or not a "
             "number): convert the study again from DICOM."
         )
+    if any(not _is(value, fields.get(name, value)) for name, value in RESCALE_FIELDS.items()):
+        raise StudyError(
+            "The volume's header states a slope or an offset for its values "
+            "(ElementToIntensityFunction), which programs take or leave: convert the study again, "
+            "with Hounsfield units stored as they are."
+        )
     units = {word for word in fields.get("space units", "").replace('"', " ").split()}
     if not units <= {"mm", "millimeter", "millimeters"}:
         raise StudyError(
@@ -141,6 +150,13 @@ def _is_no_length(word: str) -> bool:
         return not float(word) > 0
     except ValueError:
         return True
+
+
+def _is(value: float, word: str | float) -> bool:
+    try:
+        return float(word) == value
+    except ValueError:
+        return False
 
 
 def _check_space(space: str) -> None:

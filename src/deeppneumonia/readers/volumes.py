@@ -112,10 +112,11 @@ def _voxels(file: Path, kind: SourceKind) -> tuple[NDArray[Any], float, float]:
     toolkit: Any = SimpleITK
     reader = _open(file, kind)
     fields = header_fields(file, kind)
-    if kind is SourceKind.META_IMAGE and is_packed(fields):
+    if is_packed(fields, kind):
         pixel_type = toolkit.GetPixelIDValueAsString(reader.GetPixelID())
         shape = reader.GetSize()[::-1]
-        return packed_voxels(file, pixel_file(file, kind), fields, pixel_type, shape), 1.0, 0.0
+        pixels = pixel_file(file, kind)
+        return packed_voxels(file, pixels, fields, kind, pixel_type, shape), 1.0, 0.0
     try:
         voxels: NDArray[Any] = toolkit.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:

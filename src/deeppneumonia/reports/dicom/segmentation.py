@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from deeppneumonia.domain import KeySlice
-from deeppneumonia.reports.dicom.source import MANUFACTURER, Source, finish
+from deeppneumonia.reports.dicom.source import MANUFACTURER, Source, finish, reference
 
 
 def segmentation(key_slices: Sequence[KeySlice], source: Source) -> Dataset:
@@ -22,11 +22,12 @@ def segmentation(key_slices: Sequence[KeySlice], source: Source) -> Dataset:
     masks, names = [lungs], ["Lungs"]
     if details.any():
         masks, names = [lungs, details], ["Lungs", "Details used by the network"]
-    headers = {id(header): header for index in indices for header in source.shown(index)}
+    seen = {id(header): header for index in indices for header in source.shown(index)}
+    given, others = _as_highdicom_takes(list(seen.values()))
     between_mm, row_mm, column_mm = source.volume.spacing_mm
     place = source.volume.affine[:3] / (between_mm, row_mm, column_mm, 1)
     dataset = hd.seg.Segmentation(
-        source_images=list(headers.values()),
+        source_images=given,
         pixel_array=np.stack(masks, axis=-1).astype(np.uint8),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[
@@ -53,8 +54,20 @@ def segmentation(key_slices: Sequence[KeySlice], source: Source) -> Dataset:
             for index in indices
         ],
     )
+    references = [dataset.ReferencedSeriesSequence[0].ReferencedInstanceSequence]
+    references += [dataset.SourceImageSequence] if "SourceImageSequence" in dataset else []
+    for items in references:
+        items.extend(reference(header) for header in others)
     dataset.BodyPartExamined = "CHEST"
     return finish(dataset, source, "AI lungs and details, not for diagnosis")
+
+
+def _as_highdicom_takes(headers: list[Dataset]) -> tuple[list[Dataset], list[Dataset]]:
+    """What it builds on, and the others: of multi-frame images it takes one, a study has more."""
+    whole = [header for header in headers if "PerFrameFunctionalGroupsSequence" in header]
+    if not whole:
+        return headers, []
+    return whole[:1], [header for header in headers if header is not whole[0]]
 
 
 def _details(key: KeySlice) -> NDArray[np.bool_]:
