@@ -40,6 +40,13 @@ def test_unpacked_files_live_as_long_as_their_lease(tmp_path, unpacking_place):
     assert list(unpacking_place.iterdir()) == []
 
 
+def test_folders_in_an_archive_may_be_parted_as_on_windows(tmp_path):
+    admitted = admit(zip_of(tmp_path / "a.zip", "CT\\2", "CT\\1", "__MACOSX\\junk"))
+    assert [file.name for file in admitted.files] == ["1", "2"]
+    with pytest.raises(UnsafeInputError, match="same name"):
+        admit(zip_of(tmp_path / "b.zip", "CT\\1", "CT/1"))
+
+
 @pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/evil", "C:/evil", "a\\..\\evil"])
 def test_an_archive_cannot_write_outside_its_folder(tmp_path, unpacking_place, name):
     archive = zip_of(tmp_path / "a.zip", "good", name)

@@ -40,7 +40,7 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> None:
     """
     try:
         with zipfile.ZipFile(archive) as zipped:
-            members = [member for member in zipped.infolist() if not _is_clutter(member)]
+            members = [member for member in _members(zipped) if not _is_clutter(member)]
             _check_index(members, archive.stat().st_size, limits)
             for member in members:
                 _unpack_member(zipped, member, folder)
@@ -58,6 +58,13 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> None:
         if isinstance(error, RecursionError):
             raise
         raise _damaged() from error
+
+
+def _members(zipped: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """What the index names; folders are parted by `\\` in archives of older Windows programs."""
+    for member in zipped.infolist():
+        member.filename = member.filename.replace("\\", "/")
+    return zipped.infolist()
 
 
 def _damaged() -> StudyError:
@@ -113,7 +120,7 @@ def check_total(sizes: list[int], limits: Limits) -> None:
 def _check_member(member: zipfile.ZipInfo, limits: Limits) -> None:
     name = member.filename
     parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or "\\" in name or ":" in parts[0] or ".." in parts:
+    if not parts or name.startswith("/") or ":" in parts[0] or ".." in parts:
         raise UnsafeInputError(
             "The archive holds a file whose name leads out of the archive's own folder: "
             "it was not unpacked; pack the study again."
