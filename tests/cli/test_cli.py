@@ -83,6 +83,13 @@ def test_a_renaming_without_equals_sign_is_explained(tmp_path: Path) -> None:
     assert ran.returncode == 3 and "old=new" in ran.stderr
 
 
+def test_a_split_of_an_old_hospital_that_is_not_named_is_a_usage_error(tmp_path: Path) -> None:
+    shown = CliRunner().invoke(
+        app, ["finetune", "m.csv", "-o", str(tmp_path / "out"), "--old-split", "test"]
+    )
+    assert shown.exit_code == 2 and "--old-site" in shown.output
+
+
 def test_a_place_that_cannot_be_written_to_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ran = run("phantom", "--out", str(tmp_path / "file" / "phantoms"))

@@ -122,6 +122,13 @@ def test_a_cohort_lists_every_patient_once(form: Form, tmp_path: Path) -> None:
         assert (tmp_path / row["lesion_mask"]).exists()
 
 
+def test_nothing_stays_of_an_earlier_cohort_with_more_slices(tmp_path: Path) -> None:
+    for form, slices in ((Form.DICOM, 5), (Form.PNG, 6), (Form.DICOM, 4)):
+        write_cohort(tmp_path, per_label=1, form=form, shape=(slices, 64, 64))
+        for patient in tmp_path.glob("PHANTOM-*"):
+            assert len(list(patient.iterdir())) == slices
+
+
 def test_a_lesion_mask_lies_on_its_ct(tmp_path: Path) -> None:
     write_cohort(tmp_path, per_label=1, shape=QUICK, form=Form.NIFTI, labels=[Diagnosis.BACTERIAL])
     ct = SimpleITK.ReadImage(str(tmp_path / "PHANTOM-bacterial-0.nii.gz"))

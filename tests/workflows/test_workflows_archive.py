@@ -138,6 +138,11 @@ def test_a_single_study_is_not_taken_for_an_archive(dicom_study: Path) -> None:
         find_studies(dicom_study)
 
 
+def test_a_folder_that_is_not_there_is_refused_as_a_study_is(tmp_path: Path) -> None:
+    with pytest.raises(NoStudyError, match="nothing at the path"):
+        find_studies(tmp_path / "none")
+
+
 def test_answers_do_not_lie_among_the_studies(archive: Path, choice: ModelChoice) -> None:
     with pytest.raises(ConfigError, match="lies among the studies"):
         diagnose_archive(archive, archive / "out", choice, model_sha256="a")

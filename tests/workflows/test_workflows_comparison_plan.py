@@ -116,6 +116,12 @@ def test_an_external_set_may_not_bear_the_name_of_the_tested_patients(cohort: Pa
         )
 
 
+def test_nothing_to_compare_is_refused_by_name(cohort: Path) -> None:
+    for words in ({}, {"manifests": [cohort / "manifest.csv"]}, {"models": ["resnet18"]}):
+        with pytest.raises(ConfigError, match="needs a manifest and a network"):
+            read_plan(None, **words)
+
+
 def test_two_external_sets_of_one_name_are_refused(cohort: Path) -> None:
     manifest = cohort / "manifest.csv"
     with pytest.raises(ConfigError, match="external set 'phantoms' is named twice"):

@@ -98,10 +98,15 @@ def test_how_far_answers_moved_is_counted_by_hand(checkpoint: Path) -> None:
     assert not replace(still, auc=-0.002).is_accepted
 
 
+def test_a_folder_is_no_place_for_onnx(tmp_path: Path) -> None:
+    shown = CliRunner().invoke(app, ["export", "--onnx", str(tmp_path)])
+    assert isinstance(shown.exception, ConfigError) and "is a folder" in str(shown.exception)
+
+
 def test_onnx_is_the_whole_network(checkpoint: Path, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    file = tmp_path / "network.onnx"
+    file = tmp_path / "a new folder" / "network.onnx"
     shown = CliRunner().invoke(app, ["export", "-c", str(checkpoint), "--onnx", str(file)])
     assert shown.exit_code == 0, shown.output
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

@@ -7,7 +7,7 @@ import pytest
 
 from deeppneumonia.errors import CheckpointError
 from deeppneumonia.files import sha256_of
-from deeppneumonia.workflows.releases import import_checkpoint, open_checkpoint
+from deeppneumonia.workflows.releases import import_checkpoint, open_checkpoint, survey
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +36,27 @@ def test_a_model_that_could_not_be_found_again_is_not_imported(
     assert not home.exists()
 
 
-def test_a_name_that_stands_for_nothing_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="no model named 'nothing'"):
-        open_checkpoint("nothing")
+@pytest.mark.parametrize("name", ["default", "drenet-5"])
+def test_a_model_that_would_never_be_found_behind_a_released_one_is_not_imported(
+    name: str, checkpoint: Path, tmp_path: Path, home: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="name of a released model"):
+        import_checkpoint(brought(checkpoint, f"{name}.safetensors", tmp_path))
+    assert not home.exists()
+
+
+def test_imported_models_are_listed_and_named_to_whoever_mistypes_one(
+    checkpoint: Path, tmp_path: Path, home: Path
+) -> None:
+    import_checkpoint(brought(checkpoint, "hospital.safetensors", tmp_path))
+    (home / "models" / "torn.safetensors").write_bytes(checkpoint.read_bytes()[:-1])
+    found = {model["name"]: model["verified"] for model in survey() if not model["card"]}
+    assert found == {"hospital": True, "torn": False}
+    with pytest.raises(CheckpointError, match="hospital, torn"):
+        open_checkpoint("hopsital")
+
+
+@pytest.mark.parametrize("name", ["nothing", ""])
+def test_a_name_that_stands_for_nothing_is_refused(name: str) -> None:
+    with pytest.raises(CheckpointError, match=f"no model named '{name}'"):
+        open_checkpoint(name)

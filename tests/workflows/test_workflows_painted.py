@@ -9,7 +9,7 @@ import pytest
 
 from deeppneumonia.datasets import build_cache, read_manifest
 from deeppneumonia.datasets.lesions import LESION, lesion_maps
-from deeppneumonia.errors import ManifestError
+from deeppneumonia.errors import ConfigError, ManifestError
 from deeppneumonia.preprocessing import PreprocessConfig
 from deeppneumonia.workflows.painted import paint_manifests
 from deeppneumonia.workflows.phantoms import make_cohort
@@ -87,6 +87,16 @@ def test_the_same_seed_paints_the_same_pictures(
     assert again.read_bytes() == painted.read_bytes()
     for row in read_manifest(painted).rows:
         assert (tmp_path / row.path).read_bytes() == (painted.parent / row.path).read_bytes()
+
+
+def test_the_manifest_of_people_is_not_replaced(people: Path, tmp_path: Path) -> None:
+    theirs = people.read_text()
+    (tmp_path / "manifest.csv").write_text(theirs)
+    with pytest.raises(ConfigError, match="would be replaced"):
+        make_cohort(tmp_path, patients_per_label=1, first_seed=0, form="png")
+    with pytest.raises(ConfigError, match="would be replaced"):
+        paint_manifests([people], tmp_path, copies=1)
+    assert (tmp_path / "manifest.csv").read_text() == theirs
 
 
 def test_a_manifest_without_healthy_training_people_is_refused(

@@ -54,6 +54,8 @@ def finetune(
 
     Example: deeppneumonia finetune hospital/manifest.csv --out tuned
     """
+    if old_split and not old_site:
+        raise typer.BadParameter("--old-split is about the rows of --old-site: name that too")
     from deeppneumonia.workflows.finetune import FinetuneConfig
     from deeppneumonia.workflows.finetune import finetune as run
 

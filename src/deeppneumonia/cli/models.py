@@ -19,7 +19,7 @@ def models(context: typer.Context) -> None:
 
 @app.command("list")
 def list_models(as_json: AsJson = False) -> None:
-    """Show the released models, where each lies and whether its file is whole."""
+    """Show the released and the imported models, and whether the file of each is whole."""
     from deeppneumonia.workflows.releases import survey
 
     found = survey()
@@ -30,7 +30,8 @@ def list_models(as_json: AsJson = False) -> None:
         mark = "ok" if model["verified"] else "MISSING OR DAMAGED"
         default = " (default)" if model["default"] else ""
         typer.echo(f"{model['name']}{default}: {', '.join(model['classes'])}  {mark}")
-        typer.echo(f"    sha256 {model['sha256']}\n    card   {model['card']}")
+        card = model["card"] or "none (imported)"
+        typer.echo(f"    sha256 {model['sha256']}\n    card   {card}")
 
 
 @app.command("verify")

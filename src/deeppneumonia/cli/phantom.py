@@ -21,7 +21,7 @@ class Form(StrEnum):
 def phantom(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder; gets a manifest.csv too.")],
     patients: Annotated[int, typer.Option(min=1, help="Patients for each of the labels.")] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the first patient.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first patient.")] = 0,
     form: Annotated[Form, typer.Option(help="dicom, nifti or png.")] = Form.DICOM,
     slices: Annotated[
         int, typer.Option(min=4, help="Slices of each patient; fewer are made sooner.")

@@ -77,7 +77,7 @@ def _content_of(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ManifestError(
-            f"The manifest {path.name} cannot be read ({error.strerror}): name a CSV file."
+            f"The manifest {path} cannot be read ({error.strerror}): name a CSV file."
         ) from error
 
 
@@ -158,7 +158,7 @@ def _checked_path(line: int, column: str, value: str, folder: Path) -> str:
     if "\0" in value or not (folder / path).exists():
         raise ManifestError(
             f"Line {line}: the {column} {value!r} does not exist; "
-            "paths are relative to the folder of the manifest."
+            "paths are relative to the folder of the manifest, or to that named with --data."
         )
     return str(path)
 

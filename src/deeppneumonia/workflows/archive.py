@@ -96,6 +96,10 @@ def find_studies(folder: Path) -> list[str]:
     """
     try:
         names = sorted(entry.name for entry in os.scandir(folder) if _is_study(entry))
+    except FileNotFoundError as error:
+        raise NoStudyError(
+            "There is nothing at the path that was given: give the folder above the studies."
+        ) from error
     except NotADirectoryError:
         names = []
     if not names:

@@ -23,6 +23,10 @@ SIX_STATISTICS = "six-statistics"
 SHARED = ("data", "preprocessing", "augmentation", "training")
 KNOWN = ("name", "classes", "folds", "repeats", "external", "networks", "fit_heads", *SHARED)
 OF_NETWORK = ("model", "start", "fit_heads", "preprocessing", "augmentation", "training")
+NOTHING_TO_COMPARE = (
+    "A comparison needs a manifest and a network: name them with --manifest and --models, or in a "
+    "recipe (--recipe)."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +68,7 @@ class ComparisonPlan:
         if not isinstance(self.repeats, int) or self.repeats < 1:
             raise ConfigError(f"repeats is {self.repeats!r}, it must be 1 or more.")
         if not self.manifests or not self.contenders:
-            raise ConfigError(
-                "A comparison needs a manifest and a network: name them with --manifest and "
-                "--models, or in a recipe (--recipe)."
-            )
+            raise ConfigError(NOTHING_TO_COMPARE)
         for name in self.names:
             if name == SIX_STATISTICS or not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
                 raise ConfigError(
@@ -130,6 +131,8 @@ def read_plan(
     named = [data / name for name in shared.get("data", {}).get("manifests", ())]
     chosen = tuple(manifests) or tuple(named)
     others = shared.pop("external", {})
+    if not chosen or not (models or shared.get("networks")):
+        raise ConfigError(NOTHING_TO_COMPARE)
     if "classes" not in shared:
         shared["classes"] = _labels_of(chosen)
     # For the record; the folder that they lie in is no part of a result.

@@ -45,8 +45,11 @@ def export_onnx(checkpoint_name: str | Path, file: Path) -> tuple[str, ...]:
         look at details `boxes` (n, K, 4) and `detail_probabilities` (n, K, C).
 
     Raises:
-        ConfigError: if the exporter is not installed.
+        ConfigError: if the exporter is not installed, or `file` is a folder.
     """
+    if file.is_dir():  # before what takes minutes
+        raise ConfigError(f"{file} is a folder, and the network becomes a file: name one in it.")
+    file.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = open_checkpoint(checkpoint_name)
     side_px = checkpoint.metadata.preprocessing.picture_px
     pictures = torch.zeros(2, 1, side_px, side_px, dtype=torch.uint8)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.checkpoint import Checkpoint
-from deeppneumonia.datasets import Manifest, SliceCache, build_cache
+from deeppneumonia.datasets import Manifest, build_cache
 from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.datasets.splits import TEST
 from deeppneumonia.datasets.traces import ROWS_PER_PROCESS
@@ -95,6 +95,7 @@ def open_hospital(
     Raises:
         ManifestError: if no two labels are left, or the column of groups is missing or blank.
     """
+    groups = _groups(manifest, group)  # before what takes time
     few = len(manifest.rows) < ROWS_PER_PROCESS
     config = checkpoint.metadata.preprocessing
     cache = build_cache(manifest, config, folder, progress, workers=1 if few else None)
@@ -110,24 +111,23 @@ def open_hospital(
         pictures=cache.pictures_of(kept),
         labels=labels,
         patients=np.array([entry.patient_id for entry in kept]),
-        groups=np.array(_groups(manifest, cache, group)),
+        groups=np.array([groups[entry.patient_id] for entry in kept]),
     )
 
 
-def _groups(manifest: Manifest, cache: SliceCache, column: str | None) -> list[str]:
-    """Of each kept slice; a patient in two groups belongs to the first."""
-    if column is None:
-        return [entry.patient_id for entry in cache.kept]
+def _groups(manifest: Manifest, column: str | None) -> dict[str, str]:
+    """Of each patient; one in two groups belongs to the first."""
     of_patient: dict[str, str] = {}
     for row in manifest.rows:
-        word = row.site if column == "site" else row.extra.get(column, "")
+        known = {"site": row.site, "study_id": row.study_id, **row.extra}
+        word = row.patient_id if column is None else known.get(column, "")
         if not word:
             raise ManifestError(
                 f"Line {row.line} has no value in the column {column!r}, which --group names: "
-                f"fill it in, or name another column."
+                f"fill it in, or name another column: {', '.join(known)}."
             )
         of_patient.setdefault(row.patient_id, word)
-    return [of_patient[entry.patient_id] for entry in cache.kept]
+    return of_patient
 
 
 def patient_counts(hospital: Hospital, checkpoint: Checkpoint) -> dict[str, int]:

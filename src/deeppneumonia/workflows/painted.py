@@ -21,6 +21,7 @@ from deeppneumonia.domain import Diagnosis, LungSlice
 from deeppneumonia.errors import ManifestError, PreprocessingError, StudyError
 from deeppneumonia.phantoms import paint_lesions, write_picture
 from deeppneumonia.preprocessing import PreprocessConfig, examine
+from deeppneumonia.workflows.phantoms import refuse_to_replace_people
 from deeppneumonia.workflows.prepare import MADE_SITES, PAINTED_SITE
 
 Thing = TypeVar("Thing")
@@ -68,7 +69,9 @@ def paint_manifests(
 
     Raises:
         ManifestError: if one cannot be read, or no healthy slice in them can be painted.
+        ConfigError: if the manifest of patients that we did not make lies in `out`.
     """
+    refuse_to_replace_people(out)
     real = join_manifests([read_manifest(manifest) for manifest in manifests])
     tasks = list(_tasks(real, out, copies, seed))
     for part in ("slices", "lesions"):

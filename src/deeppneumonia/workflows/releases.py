@@ -58,7 +58,7 @@ def open_checkpoint(name_or_path: str | Path | None = None) -> Checkpoint:
     Raises:
         CheckpointError: if it is missing, damaged or not what was released.
     """
-    release = find_release(str(name_or_path or DEFAULT))
+    release = find_release(_word(name_or_path))
     expected = None if release is None else release.sha256
     return load_checkpoint(checkpoint_file(name_or_path), expected_sha256=expected)
 
@@ -74,25 +74,40 @@ def engine_folder(name_or_path: str | Path | None = None) -> Path:
 
 def checkpoint_file(name_or_path: str | Path | None) -> Path:
     """The file that a name or path stands for; CheckpointError if the name is not known."""
-    name = str(name_or_path or DEFAULT)
+    name = _word(name_or_path)
     release = find_release(name)
     if release is not None:
         return release.path
     imported = home_folder() / "models" / f"{name}.safetensors"
     if imported.is_file():
         return imported
-    if Path(name).suffix or Path(name).exists():
+    if name and (Path(name).suffix or Path(name).exists()):
         return Path(name)
-    known = ", ".join([DEFAULT, *(release.name for release in RELEASES)])
+    brought = (file.stem for file in _imported())
+    known = ", ".join([DEFAULT, *(release.name for release in RELEASES), *brought])
     raise CheckpointError(
         f"There is no model named {name!r}: the names are {known}; or give the path of a "
         f".safetensors checkpoint."
     )
 
 
+def _word(name_or_path: str | Path | None) -> str:
+    return DEFAULT if name_or_path is None else str(name_or_path)
+
+
+def _imported() -> list[Path]:
+    """The files in the model folder that are no release's."""
+    released = {release.file for release in RELEASES}
+    files = sorted((home_folder() / "models").glob("*.safetensors"))
+    return [file for file in files if file.name not in released]
+
+
 def survey() -> list[dict[str, Any]]:
-    """Every released model: name, classes, sha256, card, and whether its file is whole."""
-    return [
+    """Every model with a name: name, classes, sha256, card, and whether its file is whole.
+
+    An imported one has no card, and is whole where its content has the hash that it states.
+    """
+    released = [
         {
             "name": release.name,
             "default": release == RELEASES[0],
@@ -104,6 +119,18 @@ def survey() -> list[dict[str, Any]]:
         for release in RELEASES
         for whole in [release.path.is_file() and sha256_of(release.path) == release.sha256]
     ]
+    return [*released, *map(_facts_of_imported, _imported())]
+
+
+def _facts_of_imported(file: Path) -> dict[str, Any]:
+    try:
+        classes = list(load_checkpoint(file).metadata.classes.labels)
+    except CheckpointError:
+        classes = []
+    return {
+        "name": file.stem, "default": False, "classes": classes,
+        "sha256": sha256_of(file), "card": None, "verified": bool(classes),
+    }  # fmt: skip
 
 
 def import_checkpoint(file: Path) -> Path:
@@ -116,6 +143,11 @@ def import_checkpoint(file: Path) -> Path:
     if file.suffix != ".safetensors":
         raise CheckpointError(
             f"{file.name} must end in .safetensors to be found again by its name: rename it."
+        )
+    release = find_release(file.stem)
+    if release is not None and sha256_of(file) != release.sha256:
+        raise CheckpointError(
+            f"{file.stem!r} is the name of a released model, and this is not its file: rename it."
         )
     target = home_folder() / "models" / file.name
     if target.exists() and sha256_of(target) != sha256_of(file):
