@@ -1,6 +1,7 @@
 """A whole data set of phantom patients, with the manifest that training and evaluation read."""
 
 import csv
+import shutil
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -66,6 +67,8 @@ def write_cohort(
 
 def _write_patient(phantom: Phantom, folder: Path, form: Form) -> dict[str, str]:
     name = patient_id(phantom)
+    for earlier in (folder / name, folder / LESIONS / name):  # perhaps of another form or size
+        shutil.rmtree(earlier, ignore_errors=True)
     if form is Form.DICOM:
         path = write_dicom(phantom, folder / name)
     elif form is Form.NIFTI:

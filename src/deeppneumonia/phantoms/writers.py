@@ -27,7 +27,7 @@ def write_dicom(phantom: Phantom, folder: Path) -> Path:
     File names and instance numbers are shuffled on purpose: only the geometry gives the order.
     The same phantom gives the same files and UIDs. Source: DICOM PS3.3 A.3, CT Image IOD.
     """
-    _make_empty(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     array = phantom.volume.array
     names = np.random.default_rng([phantom.seed, 6]).permutation(len(array))
     for index, name in enumerate(names):
@@ -131,18 +131,10 @@ def write_lesion_mask(phantom: Phantom, folder: Path) -> Path:
 
 
 def _write_pictures(pictures: NDArray[np.uint8], folder: Path) -> Path:
-    _make_empty(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     for index, picture in enumerate(pictures):
         write_picture(picture, folder / f"slice_{index:04d}.png")
     return folder
-
-
-def _make_empty(folder: Path) -> None:
-    """Nothing stays of an earlier phantom of that name, which may have had more slices."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for pattern in ("IM[0-9]*.dcm", "slice_[0-9]*.png"):
-        for file in folder.glob(pattern):
-            file.unlink()
 
 
 def write_picture(picture: NDArray[np.uint8], path: Path) -> None:
