@@ -17,6 +17,7 @@ from deeppneumonia.errors import ConfigError
 from deeppneumonia.inference import EngineOutput
 from deeppneumonia.workflows.diagnose import Diagnoser
 from deeppneumonia.workflows.export import how_far
+from deeppneumonia.workflows.export_onnx import export_onnx
 
 pytest.importorskip("openvino")
 
@@ -115,3 +116,16 @@ def test_onnx_is_the_whole_network(checkpoint: Path, tmp_path: Path) -> None:
     truth = Diagnoser.load(checkpoint, device="cpu", engine="torch")._engine.run(pictures)
     assert np.abs(probabilities - truth.probabilities).max() < 1e-5
     assert features.shape == truth.features.shape
+
+
+def test_onnx_of_what_ships_takes_any_number_of_pictures(tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    file = tmp_path / "network.onnx"
+    export_onnx("default", file)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 224, 224), np.uint8)
+    truth = Diagnoser.load(device="cpu", engine="torch")._engine.run(pictures)
+    for count in (1, 3):
+        probabilities, *_ = session.run(None, {"pictures": pictures[:count, None]})
+        assert np.abs(probabilities - truth.probabilities[:count]).max() < 1e-4

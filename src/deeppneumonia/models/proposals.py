@@ -89,7 +89,8 @@ def pick_apart(
         (N, count) different positions, in the order in which they were picked.
     """
     nearest = torch.zeros_like(scores)  # (N, A): greatest overlap with an earlier pick
-    picks = [scores.new_empty((len(scores), 0), dtype=torch.long)]
+    # Not by len(), a plain number, which would hold an exported network to one number of pictures.
+    picks = [scores[:, :0].long()]
     for _ in range(count):
         cost = nearest.where(nearest > max_overlap, 0)
         is_candidate = cost == cost.amin(dim=1, keepdim=True)
