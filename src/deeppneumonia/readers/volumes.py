@@ -16,8 +16,8 @@ from deeppneumonia.readers.decode import FLOOR_HU
 from deeppneumonia.readers.display import to_display
 from deeppneumonia.readers.gate import Lease
 from deeppneumonia.readers.limits import check_growth, check_voxels
-from deeppneumonia.readers.meta_image import DTYPES, is_packed, packed_voxels
 from deeppneumonia.readers.nifti import read_nifti_header, read_nifti_voxels
+from deeppneumonia.readers.packed import DTYPES, is_packed, packed_voxels
 from deeppneumonia.readers.text_headers import (
     DamagedVolumeError,
     check_extent,

@@ -124,12 +124,13 @@ def survey() -> list[dict[str, Any]]:
 
 def _facts_of_imported(file: Path) -> dict[str, Any]:
     try:
-        classes = list(load_checkpoint(file).metadata.classes.labels)
+        found = load_checkpoint(file)
+        classes, sha256 = list(found.metadata.classes.labels), found.sha256
     except CheckpointError:
-        classes = []
+        classes, sha256 = [], sha256_of(file)
     return {
         "name": file.stem, "default": False, "classes": classes,
-        "sha256": sha256_of(file), "card": None, "verified": bool(classes),
+        "sha256": sha256, "card": None, "verified": bool(classes),
     }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ HEADER_END = {
 }
 ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 ORDER_FIELDS = ("binarydatabyteordermsb", "elementbyteordermsb")
+SKIP_FIELDS = ("line skip", "lineskip", "byte skip", "byteskip")
 DTYPES = {
     "8-bit signed integer": "i1",
     "8-bit unsigned integer": "u1",
@@ -39,9 +40,6 @@ DTYPES = {
     "64-bit float": "f8",
 }
 """By SimpleITK's words for a pixel type."""
-
-
-SKIP_FIELDS = ("line skip", "lineskip", "byte skip", "byteskip")
 
 
 def is_packed(fields: Mapping[str, str], kind: SourceKind) -> bool:
