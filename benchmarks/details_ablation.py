@@ -1,5 +1,5 @@
-r"""What the details of DRE-Net on a feature pyramid are worth: other numbers of them, no ranking
-loss, black around the lung.
+r"""What the choices in DRE-Net on a feature pyramid are worth: other numbers of details, no ranking
+loss, black around the lung, a larger picture, mixed pictures.
 
     python benchmarks/details_ablation.py --data DATA --weights WEIGHTS --out OUT
     python benchmarks/details_ablation.py --data DATA --weights WEIGHTS --out OUT --only black
@@ -12,9 +12,15 @@ it was stopped; folds of `drenet-fpn` from that table's own run may be laid into
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Beta
 
 from deeppneumonia.evaluation.comparison import auc_interval
 from deeppneumonia.models.dre_net_fpn import DreNetFpn
+from deeppneumonia.models.network import NetworkOutput
 from deeppneumonia.models.registry import DETAIL_NETWORKS
 from deeppneumonia.preprocessing import Fill
 from deeppneumonia.reports.comparison import paired_cells, score_cell
@@ -45,18 +51,53 @@ class Unranked(DreNetFpn):
     ranked_pairs = float("inf")
 
 
+class Mixed(DreNetFpn):
+    """Learns from sums of two pictures, each with a label's share (mixup, Zhang et al., 2018)."""
+
+    def forward(self, pictures: Tensor) -> NetworkOutput:
+        """As ever, but for pictures that are learned from: those are mixed first."""
+        if not self.training:
+            return super().forward(pictures)
+        self.share = Beta(0.4, 0.4).sample().item()
+        self.partner = torch.randperm(len(pictures), device=pictures.device)
+        mixed = self.share * pictures.float()
+        return super().forward(mixed + (1 - self.share) * pictures[self.partner].float())
+
+    def loss(
+        self,
+        output: NetworkOutput,
+        targets: Tensor,
+        class_weights: Tensor | None = None,
+        lesions: Tensor | None = None,
+    ) -> Tensor:
+        """That of both labels, as far as each is in the picture."""
+        own = super().loss(output, targets, class_weights, lesions)
+        if not self.training:
+            return own
+        others = super().loss(output, targets[self.partner], class_weights, lesions)
+        return self.share * own + (1 - self.share) * others
+
+
+NETWORKS: dict[str, type[DreNetFpn]] = {
+    "mixed": Mixed,
+    "unranked": Unranked,
+    **{name: with_details(*counts) for name, counts in DETAILS.items()},
+}
+PICTURES: dict[str, dict[str, Any]] = {"black": {"fill": Fill.BLACK}, "320px": {"picture_px": 320}}
+
+
 def contenders(base: Contender) -> list[Contender]:
     """The network as it is, then each variant, known to the registry by its name."""
-    for name, counts in DETAILS.items():
-        DETAIL_NETWORKS[name] = (with_details(*counts), "resnet50")
-    DETAIL_NETWORKS["unranked"] = (Unranked, "resnet50")
-    others = [
-        replace(base, name=name, recipe=replace(base.recipe, name=name, model=name))
-        for name in ("unranked", *DETAILS)
-    ]
-    black = replace(base.recipe.preprocessing, fill=Fill.BLACK)
-    recipe = replace(base.recipe, name="black", preprocessing=black)
-    return [base, replace(base, name="black", recipe=recipe), *others]
+    found = [base]
+    for name, change in PICTURES.items():
+        preprocessing = replace(base.recipe.preprocessing, **change)
+        recipe = replace(base.recipe, name=name, preprocessing=preprocessing)
+        found.append(replace(base, name=name, recipe=recipe))
+    for name, network in NETWORKS.items():
+        DETAIL_NETWORKS[name] = (network, "resnet50")
+        recipe = replace(base.recipe, name=name, model=name)
+        found.append(replace(base, name=name, recipe=recipe))
+    return found
 
 
 def print_gains(out: Path) -> None:
