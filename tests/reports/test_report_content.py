@@ -227,6 +227,18 @@ def test_a_hostile_series_description_is_text_and_nothing_else(
     )
 
 
+def test_a_hospitals_own_script_is_printed(
+    covid: PatientDiagnosis, ct_context: ReportContext, draw_keys: Keys
+) -> None:
+    keys = draw_keys(covid)
+    written = "Лёгкие 5 мм, πνεύμονας, 胸部, ハイ, 가슴 \U0001fac1"
+    told = {**covid.quality, "series_description": written}
+    document = compose(replace(covid, quality=told), keys, ct_context)
+    pdf = render_pdf(document, pictures(document, keys))
+    assert written.replace("\U0001fac1", "?") in words_of_pdf(pdf)
+    assert render_pdf(document, pictures(document, keys)) == pdf
+
+
 def test_the_page_asks_nothing_of_the_network(told: tuple[ReportDocument, str, bytes]) -> None:
     _, html, _ = told
     outside = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?(?!data:)([^"' )>]+)""", html)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from io import BytesIO
-from xml.sax.saxutils import escape
 
 from reportlab.lib.colors import HexColor
 from reportlab.lib.pagesizes import A4
@@ -25,6 +24,7 @@ from reportlab.platypus import (
 
 from deeppneumonia.reports.chart import to_drawing
 from deeppneumonia.reports.document import Fact, KeyFinding, ProbabilityLine, ReportDocument
+from deeppneumonia.reports.lettering import in_fonts
 from deeppneumonia.reports.palette import (
     INK,
     NOTICE,
@@ -70,7 +70,7 @@ def render_pdf(document: ReportDocument, pictures: Sequence[bytes]) -> bytes:
         rightMargin=MARGIN - FRAME_PADDING,
         topMargin=16 * mm,
         bottomMargin=20 * mm,
-        title=printable(f"{document.title}: {document.impression.headline}"),
+        title=f"{document.title}: {document.impression.headline}",
         author="DeepPneumonia",
         subject=document.disclaimer,
         invariant=1,
@@ -79,20 +79,11 @@ def render_pdf(document: ReportDocument, pictures: Sequence[bytes]) -> bytes:
     def footer(canvas: Canvas, _: SimpleDocTemplate) -> None:
         canvas.setFont("Helvetica", 8)
         canvas.setFillColor(HexColor(QUIET))
-        canvas.drawString(MARGIN, 11 * mm, printable(document.disclaimer))
+        canvas.drawString(MARGIN, 11 * mm, document.disclaimer)
         canvas.drawRightString(A4[0] - MARGIN, 11 * mm, f"Page {canvas.getPageNumber()}")
 
     template.build(_story(document, pictures), onFirstPage=footer, onLaterPages=footer)
     return file.getvalue()
-
-
-def printable(text: str) -> str:
-    """The text in the characters of the standard fonts; others become a question mark.
-
-    >>> printable("Thorax 1,5 mm – 胸部")
-    'Thorax 1,5 mm – ??'
-    """
-    return text.encode("cp1252", "replace").decode("cp1252")
 
 
 def _story(document: ReportDocument, pictures: Sequence[bytes]) -> list[Flowable]:
@@ -109,7 +100,7 @@ def _story(document: ReportDocument, pictures: Sequence[bytes]) -> list[Flowable
 
 
 def _text(text: str, style: ParagraphStyle = BODY) -> Paragraph:
-    return Paragraph(escape(printable(text)), style)
+    return Paragraph(in_fonts(text), style)
 
 
 def _heading(text: str) -> Flowable:
@@ -178,7 +169,7 @@ def _colour_key(document: ReportDocument) -> Paragraph:
     lines = sorted(document.impression.probabilities, key=lambda line: line.position)
     parts = [
         f'<font color="{class_colour(line.position).light}" name="ZapfDingbats">n</font> '
-        f"{escape(printable(line.title))}"
+        f"{in_fonts(line.title)}"
         for line in lines
     ]
     return Paragraph("&nbsp;&nbsp;&nbsp;&nbsp;".join(parts), SMALL)
