@@ -43,6 +43,9 @@ PATIENT_SPACES = {
     "las",
 }  # fmt: skip
 
+ENCODINGS = {"raw", "gzip", "gz", "ascii", "text", "txt", "hex"}
+"""Of an NRRD, those that are read here or by the toolkit."""
+
 EXTENT_MM = (60.0, 2500.0)
 """Longest side of a volume of a chest: a newborn's field of view is above 60 mm, and a scanner's
 table moves by less than 2.5 m. Outside, the sizes are in another unit."""
@@ -118,9 +121,10 @@ def sha256_with_pixels(path: Path) -> str:
 
 
 def check_fields(fields: dict[str, str], kind: SourceKind) -> None:
-    """StudyError unless size, unit and space of the voxels are stated, and ones that we know."""
+    """StudyError unless size, unit, space and packing of the voxels are ones that we know."""
     if kind is SourceKind.NRRD:
         _check_space(fields.get("space", "").lower())
+    _check_packing(fields)
     if not any(fields.get(name) for name in SIZE_FIELDS[kind]):
         raise StudyError(
             f"The volume's header does not say how large its voxels are (no "
@@ -169,6 +173,16 @@ def _check_space(space: str) -> None:
         raise StudyError(
             f"The NRRD file places its axes in {space[:40]}, which is no space of the patient: "
             "convert the study again from DICOM, to left-posterior-superior."
+        )
+
+
+def _check_packing(fields: dict[str, str]) -> None:
+    is_text = fields.get("binarydata", "true").lower() in ("false", "0")
+    encoding = "text" if is_text else fields.get("encoding", "raw").lower()
+    if is_text or encoding not in ENCODINGS:
+        raise StudyError(
+            f"The volume's voxels are stored as {encoding[:40]}, which is not read here: save it "
+            "again, unpacked or packed with gzip."
         )
 
 
