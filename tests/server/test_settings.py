@@ -7,6 +7,7 @@ import pytest
 from deeppneumonia.errors import ConfigError
 from deeppneumonia.server.database import Database
 from deeppneumonia.server.jobs import Patience
+from deeppneumonia.server.services import open_services
 from deeppneumonia.server.settings import Settings
 
 
@@ -63,3 +64,20 @@ def test_a_file_for_server_and_node_is_read_by_each_for_itself(tmp_path: Path) -
 
 def test_a_patience_without_end_is_a_number() -> None:
     assert Patience(max_failures=1_000_000).farthest_s > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"no database, " * 100, r"cannot be used \(file is not a database\): check .* back-up"),
+        (None, r"does not answer \(unable to open database file\): start it, or check its URL"),
+    ],
+    ids=["damaged", "a folder"],
+)
+def test_a_database_that_cannot_be_used_is_told_with_its_own_reason(
+    content: bytes | None, says: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "server.db"
+    file.mkdir() if content is None else file.write_bytes(content)
+    with pytest.raises(ConfigError, match=says):
+        open_services(Settings(data=str(tmp_path)), wait_s=0)

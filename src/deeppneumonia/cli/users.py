@@ -115,6 +115,6 @@ def audit(config: Config = None, data: DataFolder = None) -> None:
 
 def _open(config: "Config", data: "DataFolder") -> "Services":
     settings = read_settings(config, data)
-    from deeppneumonia.server.services import Services
+    from deeppneumonia.server.services import open_services
 
-    return Services.open(settings)
+    return open_services(settings, wait_s=0)

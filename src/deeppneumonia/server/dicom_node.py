@@ -24,7 +24,7 @@ from deeppneumonia.server.dicom_send import DeliveryError, send
 from deeppneumonia.server.dicom_settings import NodeSettings
 from deeppneumonia.server.dicom_spool import Image, Spool, UnfitObjectError, read_through
 from deeppneumonia.server.intake import NoCtImageError, gather
-from deeppneumonia.server.services import Services
+from deeppneumonia.server.services import open_services
 from deeppneumonia.server.settings import Settings
 from deeppneumonia.server.storage import DAY_S, HOUR_S, DiskFullError, Piece
 from deeppneumonia.server.worklist import State
@@ -51,7 +51,7 @@ class Node:
             )
         self.settings = settings
         # Images come here in rounds, so that what came last may have waited for one already.
-        self.services = Services.open(server.but(quiet_s=settings.quiet_s + POLL_S))
+        self.services = open_services(server.but(quiet_s=settings.quiet_s + POLL_S))
         folder = server.folder / "dicom-node"
         self.spool = Spool(folder, self.services.storage)
         self.ledger = Ledger(folder / "ledger.db")
