@@ -1,14 +1,18 @@
 """What comes in as a form: its limits, its order and its names."""
 
+import asyncio
 import errno
 import os
 from collections.abc import Iterable
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.requests import Request
+from starlette.types import Message
 
 from deeppneumonia.server.app import create_app
 from deeppneumonia.server.services import Services
+from deeppneumonia.server.upload import UploadError, receive
 
 ZIP = {"Content-Type": "application/zip"}
 
@@ -51,6 +55,18 @@ def test_a_disk_that_becomes_full_on_the_way_says_so(
     monkeypatch.setattr(os, "fsync", is_full)
     answer = client.post("/api/v1/studies", content=b"one", headers=ZIP)
     assert (answer.status_code, "disk is full" in answer.json()["detail"]) == (507, True)
+    assert not list((services.storage.data / "incoming").iterdir())
+
+
+def test_a_server_that_is_stopped_meanwhile_says_so(services: Services) -> None:
+    async def stopped() -> Message:
+        raise asyncio.CancelledError  # as uvicorn does when it has waited long enough
+
+    headers = [(b"content-type", b"application/zip")]
+    request = Request({"type": "http", "headers": headers}, stopped)
+    with pytest.raises(UploadError, match="was stopped: send the upload again") as told:
+        asyncio.run(receive(request, services.storage, services.settings))
+    assert told.value.status == 503
     assert not list((services.storage.data / "incoming").iterdir())
 
 

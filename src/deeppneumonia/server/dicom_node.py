@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deeppneumonia.errors import ConfigError
-from deeppneumonia.server.database import DatabaseAwayError
+from deeppneumonia.server.database import DatabaseAwayError, reason_of
 from deeppneumonia.server.dicom_ledger import Delivery, Ledger
 from deeppneumonia.server.dicom_scp import Listener, prepare_process
 from deeppneumonia.server.dicom_send import DeliveryError, send
@@ -241,8 +241,8 @@ def _tried(what: str) -> Iterator[None]:
     """A step of the node's work: when it fails, the others go on, and it is tried again."""
     try:
         yield
-    except DatabaseAwayError:
-        logger.warning("%s waits: the database does not answer", what)
+    except DatabaseAwayError as error:
+        logger.warning("%s waits: the database does not answer (%s)", what, reason_of(error))
     # Its text may quote an image. A disk without space has many names, sqlite3's among them.
     except Exception as error:
         logger.error("%s broke off and is tried again: %s", what, type(error).__name__)
