@@ -57,7 +57,8 @@ def test_what_would_do_nothing_or_break_later_is_refused(
 
 def test_a_file_for_server_and_node_is_read_by_each_for_itself(tmp_path: Path) -> None:
     (tmp_path / "server.toml").write_text(
-        "[server]\nport = 81\npublic_hosts = ['ct.a.org', 'fd00::1']\n[dicom_node]\nport = 104\n"
+        "[server]\nport = 81\npublic_hosts = ['ct.a.org', 'fd00::1']\n[dicom_node]\nport = 104\n",
+        "utf-8-sig",  # as Windows saves it
     )
     assert Settings.from_toml(tmp_path / "server.toml").port == 81
 

@@ -83,7 +83,8 @@ def prepare_process(spool: Spool) -> None:
 
 def _tell_of_thread(raised: threading.ExceptHookArgs) -> None:
     """A command that is none ends pynetdicom's thread, and with it its association."""
-    logger.error("a connection broke off: %s", raised.exc_type.__name__)
+    name = "" if raised.thread is None else raised.thread.name
+    logger.error("a connection broke off: %s in %s", raised.exc_type.__name__, name)
 
 
 class Listener:

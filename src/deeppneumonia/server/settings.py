@@ -58,7 +58,7 @@ class Oidc:
         if not self.client_secret_file:
             return None
         try:
-            return Path(self.client_secret_file).read_text("utf-8").strip()
+            return Path(self.client_secret_file).read_text("utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"The client secret in {self.client_secret_file} cannot be read: let the server "

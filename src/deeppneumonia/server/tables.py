@@ -33,7 +33,7 @@ def read_table(file: Path, name: str) -> dict[str, Any]:
         ConfigError: the file cannot be read as TOML, or holds what no program of ours asks for.
     """
     try:
-        found = tomllib.loads(file.read_text("utf-8"))
+        found = tomllib.loads(file.read_text("utf-8-sig"))  # Windows' editors begin with a mark
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{file} cannot be read as TOML: its byte {error.start + 1} is no UTF-8, in which TOML "
