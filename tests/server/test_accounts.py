@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from fastapi.testclient import TestClient
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from deeppneumonia.cli import users
 from deeppneumonia.server.accounts import (
@@ -20,6 +20,7 @@ from deeppneumonia.server.services import Services
 
 Token = Callable[..., dict[str, str]]
 PASSWORD = "correct horse battery"
+ZIP = {"Content-Type": "application/zip"}
 
 
 def test_a_password_is_kept_as_a_salted_hash() -> None:
@@ -92,3 +93,28 @@ def test_a_person_without_a_password_cannot_log_in_with_one(services: Services) 
     accounts: Accounts = services.accounts
     accounts.add_user("oidc@example.org", None, "viewer")
     assert not accounts.check_password("oidc@example.org", "")
+
+
+def test_what_fell_into_wrong_hands_can_be_ended_and_the_studies_stay(
+    client: TestClient, services: Services, token: Token
+) -> None:
+    stolen = token("anna", "uploader")
+    others = token("bert", "uploader")
+    sent = client.post("/api/v1/studies", content=b"one", headers=stolen | ZIP).json()["id"]
+
+    def revoke(name: str) -> Result:
+        return CliRunner().invoke(users.app, ["revoke", name, "--data", services.settings.data])
+
+    assert "1 sessions and tokens of anna were ended" in revoke("anna").output
+    assert client.get("/api/v1/account", headers=stolen).status_code == 401
+    assert client.get("/api/v1/account", headers=others).status_code == 200
+    new = {"Authorization": f"Bearer {services.accounts.open_token('anna', 'read', '', None)}"}
+    assert client.get(f"/api/v1/studies/{sent}", headers=new).status_code == 200
+    assert "There is no user called 'nina'" in str(revoke("nina").exception)
+
+
+@pytest.mark.parametrize("days", [0.0, -1.0, float("nan")])
+def test_a_token_that_nobody_could_use_is_not_made(services: Services, days: float) -> None:
+    services.accounts.add_user("anna", PASSWORD, "uploader")
+    with pytest.raises(AccountError, match="give more than 0"):
+        services.accounts.open_token("anna", "read", "", days)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -177,6 +178,15 @@ def test_a_database_that_is_away_gives_503_and_when_to_come_back(
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert client.get("/health/ready").json()["reasons"] == ["The database does not answer."]
     assert client.get("/health/live").status_code == 200
+
+
+def test_a_data_folder_that_went_away_is_a_reason_and_no_failure(
+    client: TestClient, services: Services
+) -> None:
+    shutil.rmtree(services.storage.data)
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["reasons"][0] == "The data folder cannot be reached."
 
 
 def test_the_worklist_pages_and_filters(client: TestClient, services: Services) -> None:

@@ -235,7 +235,7 @@ def test_the_settings_reach_the_workers_whole(settings: Settings) -> None:
         ('issuer = "http://sso.example.org"\nclient_id = "x"', "beginning with https://"),
         ('issuer = "https://sso.example.org"\nclient_id = "x"', "gives nobody a role"),
         ('issuer = "https://sso.example.org"', "server.oidc lacks client_id"),
-        ('issuer = "https://a.b"\nclient_id = "x"\nroles = {a = 1}', "another type"),
+        ('issuer = "https://a.b"\nclient_id = "x"\nroles = {a = 1}', "a table of texts"),
         ('issuer = "https://a.b"\nclient_id = "x"\nsecret = "x"', "no setting called 'secret'"),
     ],
 )

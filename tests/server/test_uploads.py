@@ -1,11 +1,14 @@
 """What comes in as a form: its limits, its order and its names."""
 
+import asyncio
 import errno
 import os
 from collections.abc import Iterable
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.types import Message, Scope
 
 from deeppneumonia.server.app import create_app
 from deeppneumonia.server.services import Services
@@ -51,6 +54,38 @@ def test_a_disk_that_becomes_full_on_the_way_says_so(
     monkeypatch.setattr(os, "fsync", is_full)
     answer = client.post("/api/v1/studies", content=b"one", headers=ZIP)
     assert (answer.status_code, "disk is full" in answer.json()["detail"]) == (507, True)
+    assert not list((services.storage.data / "incoming").iterdir())
+
+
+async def stopped_while_receiving(app: FastAPI) -> list[Message]:
+    """What a sender hears when uvicorn ends its request, and next the loop that it runs in."""
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/zip")]
+    scope: Scope = {
+        "type": "http", "method": "POST", "path": "/api/v1/studies", "headers": headers,
+        "query_string": b"", "client": ("127.0.0.1", 1), "root_path": "",
+    }  # fmt: skip
+    waits, heard = asyncio.Event(), []
+
+    async def receive() -> Message:
+        waits.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        heard.append(message)
+
+    request = asyncio.create_task(app(scope, receive, send))
+    await waits.wait()
+    for _ in range(2):
+        request.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait([request])
+    return heard
+
+
+def test_a_server_that_is_stopped_meanwhile_says_so(services: Services) -> None:
+    begin, body = asyncio.run(stopped_while_receiving(create_app(services.settings, services)))
+    assert (begin["status"], b"send the upload again" in body["body"]) == (503, True)
     assert not list((services.storage.data / "incoming").iterdir())
 
 

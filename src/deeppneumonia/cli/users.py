@@ -97,6 +97,24 @@ def token(
 
 
 @app.command()
+def revoke(
+    name: Name, config: Config = None, data: DataFolder = None, quiet: Quiet = False
+) -> None:
+    """End all sessions and tokens of a user, as when one has fallen into wrong hands.
+
+    The user stays, with password, roles and studies, and needs new tokens.
+
+    Example: deeppneumonia users revoke anna
+    """
+    services = _open(config, data)
+    if name not in dict(services.accounts.users()):
+        raise ConfigError(f"There is no user called {name!r}: see deeppneumonia users list.")
+    ended = services.accounts.revoke(name)
+    services.audit.write("console", "secrets revoked", name)
+    remark(f"{ended} sessions and tokens of {name} were ended.", quiet=quiet)
+
+
+@app.command()
 def audit(config: Config = None, data: DataFolder = None) -> None:
     """Check that nobody has changed the audit log; exit code 3 if somebody has.
 
@@ -115,6 +133,6 @@ def audit(config: Config = None, data: DataFolder = None) -> None:
 
 def _open(config: "Config", data: "DataFolder") -> "Services":
     settings = read_settings(config, data)
-    from deeppneumonia.server.services import Services
+    from deeppneumonia.server.services import open_services
 
-    return Services.open(settings)
+    return open_services(settings, wait_s=0)

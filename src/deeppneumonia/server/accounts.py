@@ -151,6 +151,11 @@ class Accounts:
             connection.execute(delete(IDENTITIES).where(IDENTITIES.c.owner == name))
             return connection.execute(delete(USERS).where(USERS.c.name == name)).rowcount == 1
 
+    def revoke(self, name: str) -> int:
+        """End all sessions and tokens of a user; returns how many there were."""
+        with self.database.write() as connection:
+            return connection.execute(delete(SECRETS).where(SECRETS.c.owner == name)).rowcount
+
     def users(self) -> list[tuple[str, str]]:
         """Names and roles."""
         with self.database.read() as connection:
@@ -179,6 +184,8 @@ class Accounts:
             days: None for a token that does not expire.
         """
         _scopes(scopes)
+        if days is not None and not days > 0:
+            raise AccountError(f"A token for {days:g} days could not be used: give more than 0.")
         if name not in dict(self.users()):
             raise AccountError(f"There is no user called {name!r}: add it first.")
         return self._issue(name, "token", scopes, label, None if days is None else days * 86_400)

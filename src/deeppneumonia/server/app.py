@@ -88,6 +88,7 @@ def _tell_full_disk(request: Request, error: Exception) -> JSONResponse:
     return _answer(507)(request, DiskFullError("The server's disk is full: nothing was kept."))
 
 
-def _refuse_upload(_request: Request, error: Exception) -> JSONResponse:
+async def _refuse_upload(request: Request, error: Exception) -> JSONResponse:
+    # async, as a server that is being stopped begins no more threads
     assert isinstance(error, UploadError)
-    return JSONResponse({"detail": str(error)}, error.status)
+    return _answer(error.status)(request, error)

@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from deeppneumonia.errors import ConfigError
+from deeppneumonia.errors import ConfigError, DeepPneumoniaError
 
 T = TypeVar("T")
 BUSY_S = 10
@@ -32,7 +32,7 @@ CLOCK = "wall_clock"
 """This machine's clock, in SQLite: its own counts milliseconds, and two jobs may come in one."""
 
 
-class DatabaseAwayError(Exception):
+class DatabaseAwayError(DeepPneumoniaError):
     """The database does not answer now; the same request may succeed in a few seconds."""
 
 
@@ -85,6 +85,15 @@ def patiently(action: Callable[[], T]) -> T:
             return action()
         except DatabaseAwayError:
             time.sleep(AGAIN_S)
+
+
+def reason_of(error: BaseException) -> str:
+    """What a database itself said of why it does not answer or will not have us."""
+    said = getattr(error.__cause__ or error, "orig", None) or error.__cause__ or error
+    first = said.args[0] if said.args else None
+    if isinstance(first, dict):  # PostgreSQL's; M is its message
+        first = first.get("M")
+    return str(first or type(said).__name__).rstrip(".")
 
 
 @contextmanager

@@ -102,11 +102,13 @@ class Ledger:
             )
 
     def _deliveries(self, state: str) -> list[Delivery]:
+        now = time.time()
+        # What is due beyond the longest wait was put there before the clock went back.
         with self._lock:
             rows = self._connection.execute(
                 "SELECT job, submitted, result, destination, attempts, made FROM deliveries "
-                "WHERE state = ? AND due <= ? ORDER BY due",
-                (state, time.time()),
+                "WHERE state = ? AND (due <= ? OR due > ?) ORDER BY due",
+                (state, now, now + LONGEST_WAIT_S),
             ).fetchall()
         return [Delivery(*row) for row in rows]
 

@@ -17,14 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deeppneumonia.errors import ConfigError
-from deeppneumonia.server.database import DatabaseAwayError
+from deeppneumonia.server.database import DatabaseAwayError, reason_of
 from deeppneumonia.server.dicom_ledger import Delivery, Ledger
 from deeppneumonia.server.dicom_scp import Listener, prepare_process
 from deeppneumonia.server.dicom_send import DeliveryError, send
 from deeppneumonia.server.dicom_settings import NodeSettings
 from deeppneumonia.server.dicom_spool import Image, Spool, UnfitObjectError, read_through
 from deeppneumonia.server.intake import NoCtImageError, gather
-from deeppneumonia.server.services import Services
+from deeppneumonia.server.services import open_services
 from deeppneumonia.server.settings import Settings
 from deeppneumonia.server.storage import DAY_S, HOUR_S, DiskFullError, Piece
 from deeppneumonia.server.worklist import State
@@ -51,7 +51,7 @@ class Node:
             )
         self.settings = settings
         # Images come here in rounds, so that what came last may have waited for one already.
-        self.services = Services.open(server.but(quiet_s=settings.quiet_s + POLL_S))
+        self.services = open_services(server.but(quiet_s=settings.quiet_s + POLL_S))
         folder = server.folder / "dicom-node"
         self.spool = Spool(folder, self.services.storage)
         self.ledger = Ledger(folder / "ledger.db")
@@ -241,8 +241,8 @@ def _tried(what: str) -> Iterator[None]:
     """A step of the node's work: when it fails, the others go on, and it is tried again."""
     try:
         yield
-    except DatabaseAwayError:
-        logger.warning("%s waits: the database does not answer", what)
+    except DatabaseAwayError as error:
+        logger.warning("%s waits: the database does not answer (%s)", what, reason_of(error))
     # Its text may quote an image. A disk without space has many names, sqlite3's among them.
     except Exception as error:
         logger.error("%s broke off and is tried again: %s", what, type(error).__name__)

@@ -58,6 +58,9 @@ SUCCESS, OUT_OF_RESOURCES, DOES_NOT_MATCH, FAILED = 0x0000, 0xA700, 0xA900, 0xC0
 NOT_RECOGNISED = (0x01, 0x01, 0x03)
 """Rejected for good, by the service user: calling AE title (PS3.8 table 9-21)."""
 
+CALLED_TITLE = 0x07
+"""The reason of a rejection for the called AE title (likewise)."""
+
 CONNECTIONS_PER_ASSOCIATION = 2
 """Connections beyond the associations, so that one more is rejected with its reason."""
 
@@ -74,7 +77,14 @@ def prepare_process(spool: Spool) -> None:
     _config.STORE_RECV_CHUNKED_DATASET = True
     _config.LOG_HANDLER_LEVEL = "none"
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
+    threading.excepthook = _tell_of_thread
     tempfile.tempdir = str(spool.receiving)
+
+
+def _tell_of_thread(raised: threading.ExceptHookArgs) -> None:
+    """A command that is none ends pynetdicom's thread, and with it its association."""
+    name = "" if raised.thread is None else raised.thread.name
+    logger.error("a connection broke off: %s in %s", raised.exc_type.__name__, name)
 
 
 class Listener:
@@ -130,10 +140,18 @@ class Listener:
         association = event.assoc
         title = association.requestor.primitive.calling_ae_title
         if not self.admits(association.requestor.address, title):
-            logger.warning("rejected an association: unknown AE title at a known address")
+            where = association.requestor.address
+            logger.warning("rejected an association from %s: unknown AE title there", where)
             association.acse.send_reject(*NOT_RECOGNISED)
             association.is_rejected = True
             association.kill()
+
+    def on_rejected(self, event: Any) -> None:
+        """Tell of what pynetdicom has rejected by itself."""
+        reason, where = event.assoc.acceptor.primitive, event.assoc.requestor.address
+        is_title = reason.diagnostic == CALLED_TITLE
+        why = "it calls another AE title than ours" if is_title else "there are too many already"
+        logger.warning("rejected an association from %s: %s", where, why)
 
     def on_store(self, event: Any) -> int:
         """Answer a C-STORE request with a status; success only for what is on the disk."""
@@ -202,6 +220,7 @@ class _Server(ThreadedAssociationServer):
         context = None if settings.tls is None else server_context(settings.tls)
         handlers: list[Any] = [
             (evt.EVT_REQUESTED, listener.on_requested),
+            (evt.EVT_REJECTED, listener.on_rejected),
             (evt.EVT_C_STORE, listener.on_store),
         ]
         try:
@@ -244,7 +263,7 @@ class _Server(ThreadedAssociationServer):
     def verify_request(self, request: Any, client_address: Any) -> bool:
         settings = self.listener.settings
         if not self.listener.admits(client_address[0]):
-            logger.warning("a connection was closed: its address is nobody's")
+            logger.warning("a connection from %s was closed: no peer is there", client_address[0])
             return False
         # A closed socket has no file number. Threads would be the wrong thing to count: the one of
         # this connection is not there yet, nor may be that of the one before.

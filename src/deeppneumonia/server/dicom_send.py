@@ -6,7 +6,6 @@ Source: DICOM PS3.4 annex B (storage), PS3.18 10.5 (store transaction).
 import http.client
 import json
 import secrets
-import ssl
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,6 +56,8 @@ def send(files: Sequence[Path], destination: Destination, *, ae_title: str) -> s
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom quotes values that it finds odd
             return _store(files, destination, ae_title)
+    except ConfigError as error:  # a file that was in order when we started
+        raise DeliveryError(str(error)) from error
     except (OSError, http.client.HTTPException) as error:
         words = getattr(error, "strerror", None) or type(error).__name__
         raise DeliveryError(f"The destination cannot be reached: {words}.") from error
@@ -69,7 +70,7 @@ def _store(files: Sequence[Path], destination: Destination, ae_title: str) -> st
     entity.dimse_timeout = entity.network_timeout = TIMEOUT_S
     for uid in dict.fromkeys(str(dataset.SOPClassUID) for dataset in datasets):
         entity.add_requested_context(uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-    tls = (_client_context(destination), destination.host) if destination.tls else None
+    tls = (destination.context, destination.host) if destination.tls else None
     association = entity.associate(
         destination.host, destination.port, ae_title=destination.ae_title, tls_args=tls
     )
@@ -131,10 +132,6 @@ def _remark(refusals: Sequence[_Refusal], sent: int) -> str:
     return f"not taken: {words}" if words else ""
 
 
-def _client_context(destination: Destination) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=destination.ca or None)
-
-
 def _post(files: Sequence[Path], destination: Destination) -> str:
     """One store transaction; http.client follows no redirect and asks no proxy."""
     url = urlsplit(destination.url)
@@ -158,17 +155,12 @@ def _post(files: Sequence[Path], destination: Destination) -> str:
 
 def _connection(scheme: str, place: str, destination: Destination) -> http.client.HTTPConnection:
     if scheme == "https":
-        return http.client.HTTPSConnection(
-            place, timeout=TIMEOUT_S, context=_client_context(destination)
-        )
+        return http.client.HTTPSConnection(place, timeout=TIMEOUT_S, context=destination.context)
     return http.client.HTTPConnection(place, timeout=TIMEOUT_S)
 
 
 def _authorization(destination: Destination) -> Mapping[str, str]:
-    try:
-        value = destination.authorization
-    except ConfigError as error:  # it was in order when we started
-        raise DeliveryError(str(error)) from error
+    value = destination.authorization
     return {"Authorization": value} if value else {}
 
 

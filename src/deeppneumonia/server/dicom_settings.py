@@ -1,13 +1,15 @@
 """What the DICOM node has to know: who may send, where results go; the table `[dicom_node]`."""
 
 import ipaddress
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from deeppneumonia.errors import ConfigError
 from deeppneumonia.server.settings import MEGABYTE, is_loopback
-from deeppneumonia.server.tables import check_numbers, made, read_table, tables
+from deeppneumonia.server.tables import LAST_PORT, check_numbers, made, read_table, tables
 
 MAX_AE_TITLE = 16
 """Characters (PS3.5 6.2, VR AE)."""
@@ -66,13 +68,29 @@ class Destination:
     """For STOW: a file with the value of the Authorization header, such as `Bearer ...`."""
 
     def __post_init__(self) -> None:
-        if self.kind == "c-store" and self.host:
+        if self.kind == "c-store" and self.host and 0 < self.port <= LAST_PORT:
             _check_ae_title(self.ae_title)
-        elif self.kind != "stow" or not self.url.startswith(("http://", "https://")):
+        elif self.kind != "stow" or not _is_web_address(self.url):
             raise ConfigError(
-                f"The destination {self.name!r} is incomplete: c-store needs host, port and "
-                "ae_title, stow needs a url that begins with http:// or https://."
+                f"The destination {self.name!r} is incomplete: c-store needs host, a port from 1 "
+                f"to {LAST_PORT} and ae_title, stow needs a url such as "
+                "https://archive.example/dicom-web/studies."
             )
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """Who is believed when the destination shows its certificate.
+
+        Raises:
+            ConfigError: the file of `ca` holds no certificates, or cannot be read.
+        """
+        try:
+            return ssl.create_default_context(cafile=self.ca or None)
+        except OSError as error:
+            raise ConfigError(
+                f"The ca of {self.name!r} cannot be used ({error.strerror or 'no PEM file'}): give "
+                "the file of certificates that vouch for the destination, readable for the node."
+            ) from error
 
     @property
     def authorization(self) -> str:
@@ -152,8 +170,8 @@ class NodeSettings:
         """The table `[dicom_node]` of a TOML file.
 
         Raises:
-            ConfigError: not TOML, an unknown name, a value of another type, or one missing; or an
-                authorization_file that cannot be used.
+            ConfigError: not TOML, an unknown name, a value of another type, or one missing; or a
+                ca or authorization_file that cannot be used.
         """
         table = read_table(file, "dicom_node")
         for name, kind in (("peers", Peer), ("destinations", Destination)):
@@ -162,13 +180,26 @@ class NodeSettings:
                     made(kind, one, name) for one in tables(table[name], f"dicom_node.{name}")
                 )
         if "tls" in table:
-            table["tls"] = made(Tls, table["tls"], "tls")
+            table["tls"] = made(Tls, table["tls"], "dicom_node.tls")
         settings = made(cls, table, "dicom_node")
         for one in settings.destinations:
-            _ = one.authorization  # said here, not by the first answer that cannot be sent
+            # Said here, not by the first answer that cannot be sent.
+            _ = one.context, one.authorization
         return settings
 
 
 def _check_ae_title(title: str) -> None:
-    if not 0 < len(title.strip()) <= MAX_AE_TITLE or not title.isascii() or "\\" in title:
+    is_plain = title.isascii() and title.isprintable() and "\\" not in title
+    if not 0 < len(title.strip()) <= MAX_AE_TITLE or not is_plain:
         raise ConfigError(f"An AE title has 1 to {MAX_AE_TITLE} plain characters, not {title!r}.")
+
+
+def _is_web_address(url: str) -> bool:
+    """Whether a request can be sent there: a scheme, a host and no character that has to be %XX."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    is_plain = url.isascii() and url.isprintable() and " " not in url
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and is_plain

@@ -25,7 +25,11 @@ from deeppneumonia.files import flush, sha256_of
 from deeppneumonia.server.storage import HOUR_S, Storage
 from deeppneumonia.workflows.received import CT_CLASSES
 
-UID_TAGS = {"SOPInstanceUID": 0x00080018, "StudyInstanceUID": 0x0020000D}
+UID_TAGS = {
+    "SOPClassUID": 0x00080016,
+    "SOPInstanceUID": 0x00080018,
+    "StudyInstanceUID": 0x0020000D,
+}
 
 
 class UnfitObjectError(InputRefusedError):
@@ -60,14 +64,14 @@ class Spool:
 
         Args:
             file: in `receiving`; is moved.
-            sop_class: as announced by the sender.
-            sop_instance: likewise; must be that of the file.
+            sop_class: as announced by the sender; must be that of the file, where it names one.
+            sop_instance: likewise, and the file has to name it.
 
         Returns:
             Whether it is kept. Only CT images are; what an archive has beside them is not read.
 
         Raises:
-            UnfitObjectError: the file has no study, or another instance than announced.
+            UnfitObjectError: the file has no study, or another class or instance than announced.
             DiskFullError: too little space is left.
         """
         if sop_class not in CT_CLASSES:
@@ -75,7 +79,8 @@ class Spool:
         self._storage.check_space()
         uids = uids_of(file)
         study, instance = uids.get("StudyInstanceUID"), uids.get("SOPInstanceUID")
-        if not study or not instance or str(instance) != sop_instance:
+        is_of_class = uids.get("SOPClassUID", sop_class) in ("", sop_class)
+        if not study or not is_of_class or str(instance) != sop_instance:
             raise UnfitObjectError(
                 "An object has no study, or is another one than was announced: it was not taken."
             )

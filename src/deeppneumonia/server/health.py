@@ -22,8 +22,11 @@ def live() -> dict[str, bool]:
 def ready(response: Response, services: HasServices) -> Readiness:
     """Whether studies can be taken and read now: database, disk, a worker with its model."""
     reasons = []
-    if services.storage.free_bytes() < services.settings.min_free_bytes:
-        reasons.append("The disk is almost full.")
+    try:
+        if services.storage.free_bytes() < services.settings.min_free_bytes:
+            reasons.append("The disk is almost full.")
+    except OSError:  # as of a network disk that went away
+        reasons.append("The data folder cannot be reached.")
     try:
         if not services.roster.count():
             reasons.append("No worker is ready.")

@@ -66,8 +66,8 @@ class Patience:
     @property
     def farthest_s(self) -> float:
         """Beyond every wait and lease: what ends later was set before the clock went back."""
-        longest_wait_s = self.backoff_s * 2.0 ** max(self.max_failures, self.max_crashes)
-        return max(2 * self.lease_s, 2 * longest_wait_s, HOUR_S)
+        most = min(max(self.max_failures, self.max_crashes), 1000)  # 2.0**1024 overflows
+        return max(2 * self.lease_s, 2 * self.backoff_s * 2.0**most, HOUR_S)
 
 
 class JobStore(Worklist):

@@ -107,7 +107,7 @@ _MEANING = {
     415: "A body of a kind that is not taken.",
     422: "A parameter has an impossible value.",
     429: "Too many requests, or too many studies waiting; see Retry-After.",
-    503: "The database does not answer for now; see Retry-After.",
+    503: "The database does not answer for now, or the server is being stopped; see Retry-After.",
     507: "The disk is almost full.",
 }
 

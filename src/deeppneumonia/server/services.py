@@ -1,16 +1,22 @@
 """Everything that app, worker and DICOM node stand on: opened once for a process."""
 
+import time
 from dataclasses import dataclass
 
+from sqlalchemy.exc import DBAPIError
+
+from deeppneumonia.errors import ConfigError
 from deeppneumonia.server.accounts import Accounts
 from deeppneumonia.server.audit import AuditLog
-from deeppneumonia.server.database import Database
+from deeppneumonia.server.database import Database, DatabaseAwayError, reason_of
 from deeppneumonia.server.jobs import JobStore, Patience
 from deeppneumonia.server.rate_limit import RateLimit
 from deeppneumonia.server.roster import Roster
 from deeppneumonia.server.schema import migrate
 from deeppneumonia.server.settings import Settings
 from deeppneumonia.server.storage import Storage
+
+DATABASE_WAIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +54,29 @@ class Services:
             audit=AuditLog(database),
             logins=RateLimit(10),
         )
+
+
+def open_services(settings: Settings, *, wait_s: float = DATABASE_WAIT_S) -> Services:
+    """The services, once the database answers, which may start at the same time as we do.
+
+    Raises:
+        ConfigError: it has not answered for `wait_s`, or cannot be used: a wrong password, a
+            damaged file.
+    """
+    ends = time.monotonic() + wait_s
+    while True:
+        try:
+            return Services.open(settings)
+        except DatabaseAwayError as error:
+            if time.monotonic() >= ends:
+                raise ConfigError(
+                    f"The database does not answer ({reason_of(error)}): start it, or check its "
+                    "URL in DEEPPNEUMONIA_DATABASE or the settings, and for SQLite the rights and "
+                    "the free space of its folder."
+                ) from error
+            time.sleep(0.5)
+        except DBAPIError as error:
+            raise ConfigError(
+                f"The database cannot be used ({reason_of(error)}): check user, password and name "
+                "in its URL; where SQLite's file is damaged, put a back-up in its place."
+            ) from error

@@ -4,19 +4,15 @@ import gc
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Sequence
 
 import uvicorn
 
 from deeppneumonia.errors import ConfigError
 from deeppneumonia.server.app import create_app
-from deeppneumonia.server.database import DatabaseAwayError
-from deeppneumonia.server.services import Services
+from deeppneumonia.server.services import open_services
 from deeppneumonia.server.settings import Settings
 from deeppneumonia.server.supervisor import COMMAND, Supervisor
-
-DATABASE_WAIT_S = 60.0
 
 BACKLOG = 2048
 """Connections that may wait to be accepted; uvicorn's own number."""
@@ -77,25 +73,6 @@ def work_only(settings: Settings) -> None:
         supervisor.wait()
     finally:
         services.database.dispose()
-
-
-def open_services(settings: Settings) -> Services:
-    """The services, once the database answers, which may start at the same time as we do.
-
-    Raises:
-        ConfigError: it has not answered for `DATABASE_WAIT_S`.
-    """
-    ends = time.monotonic() + DATABASE_WAIT_S
-    while True:
-        try:
-            return Services.open(settings)
-        except DatabaseAwayError as error:
-            if time.monotonic() > ends:
-                raise ConfigError(
-                    f"The database has not answered for {DATABASE_WAIT_S:.0f} seconds: start it, "
-                    "or check its URL in DEEPPNEUMONIA_DATABASE or the settings."
-                ) from error
-            time.sleep(0.5)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class Oidc:
         if not self.client_secret_file:
             return None
         try:
-            return Path(self.client_secret_file).read_text("utf-8").strip()
+            return Path(self.client_secret_file).read_text("utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"The client secret in {self.client_secret_file} cannot be read: let the server "
@@ -143,6 +144,8 @@ class Settings:
                 "postgresql://USER:PASSWORD@HOST/NAME."
             )
         check_numbers(self, may_be_zero=MAY_BE_ZERO)
+        for name in self.public_hosts:
+            _check_host_name(name)
 
     @property
     def folder(self) -> Path:
@@ -207,6 +210,15 @@ def check_address(url: str, what: str) -> None:
         f"The {what} of server.oidc is {url!r}, where an address beginning with https:// is "
         "expected: passwords of the whole hospital hang on it."
     )
+
+
+def _check_host_name(name: str) -> None:
+    """ConfigError for what no request can be for, and which would only keep browsers out."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:]+", name):
+        raise ConfigError(
+            f"public_hosts names {name!r}, where a name alone is expected, without https://, port "
+            'or path: public_hosts = ["ct.example.org"].'
+        )
 
 
 def _from_table(table: dict[str, Any]) -> Settings:

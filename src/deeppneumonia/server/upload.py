@@ -3,6 +3,7 @@
 One receiver serves forms (`multipart/form-data`), DICOMweb (`multipart/related`) and a bare body.
 """
 
+import asyncio
 import hashlib
 import os
 import shutil
@@ -48,6 +49,12 @@ class WrongTypeError(UploadError):
     """A body of a kind that is not taken; answered with status 415."""
 
     status = 415
+
+
+class StoppedError(UploadError):
+    """The server is stopped while it receives; answered with status 503."""
+
+    status = 503
 
 
 class Received:
@@ -178,6 +185,8 @@ async def _fill(
         raise UploadError("The body is no well-formed multipart message: send it again.") from error
     except ClientDisconnect as error:
         raise UploadError("The connection broke off: send the upload again.") from error
+    except asyncio.CancelledError as error:  # by uvicorn alone, when it has waited long enough
+        raise StoppedError("The server was stopped: send the upload again later.") from error
     if not received.pieces or received._open is not None:
         raise UploadError("The upload holds no whole file: send one file or more.")
 

@@ -5,6 +5,7 @@ import logging
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -50,12 +51,13 @@ def pacs(hospital: ModuleType) -> Iterator[Any]:
 def spool(tmp_path: Path) -> Iterator[Spool]:
     """A spool in whose process pynetdicom behaves as in a node; undone afterwards."""
     before = (_config.STORE_RECV_CHUNKED_DATASET, _config.LOG_HANDLER_LEVEL, tempfile.tempdir)
-    level = logging.getLogger("pynetdicom").level
+    level, hook = logging.getLogger("pynetdicom").level, threading.excepthook
     spool = Spool(tmp_path / "spool", Storage(tmp_path / "data"))
     prepare_process(spool)
     yield spool
     _config.STORE_RECV_CHUNKED_DATASET, _config.LOG_HANDLER_LEVEL, tempfile.tempdir = before
     logging.getLogger("pynetdicom").setLevel(level)
+    threading.excepthook = hook
 
 
 @pytest.fixture

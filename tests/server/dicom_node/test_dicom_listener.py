@@ -1,5 +1,6 @@
 """Who may associate with the node, and what it does with what is sent."""
 
+import io
 import socket
 import ssl
 import struct
@@ -10,12 +11,14 @@ from types import ModuleType
 
 import pydicom
 import pytest
+from pydicom.uid import CTImageStorage
+from pynetdicom.dimse_primitives import C_STORE
 
 from deeppneumonia.errors import ConfigError
 from deeppneumonia.server.dicom_limits import MAX_PDU_BYTES
 from deeppneumonia.server.dicom_scp import Listener
 from deeppneumonia.server.dicom_settings import NodeSettings, Peer, Tls
-from deeppneumonia.server.dicom_spool import Spool
+from deeppneumonia.server.dicom_spool import Spool, UnfitObjectError
 
 Listen = Callable[..., Listener]
 BASIC_TEXT_SR = "1.2.840.10008.5.1.4.1.1.88.11"
@@ -66,6 +69,39 @@ def test_a_wrong_called_title_is_rejected(listen: Listen, hospital: ModuleType) 
     assert association.is_rejected
 
 
+def test_who_is_rejected_and_why_is_in_the_log(
+    listen: Listen, hospital: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = listen(max_associations=1).port
+    hospital.associate(port, title="SOMEBODY")
+    first = hospital.associate(port)
+    hospital.associate(port)
+    first.release()
+    hospital.eventually(lambda: len(caplog.messages) == 2)
+    begin = "rejected an association from 127.0.0.1: "
+    title, number = "it calls another AE title than ours", "there are too many already"
+    assert caplog.messages == [begin + title, begin + number]
+
+
+def test_a_command_that_is_none_is_told_in_one_line_without_what_it_says(
+    listen: Listen, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str],
+    hospital: ModuleType,
+) -> None:  # fmt: skip
+    association = hospital.associate(listen().port)
+    context = next(one for one in association.accepted_contexts if "CT" in one.abstract_syntax.name)
+    request = C_STORE()
+    request.MessageID, request.Priority = 1, 2
+    request.AffectedSOPClassUID = context.abstract_syntax
+    request.DataSet = io.BytesIO(b"PLANTED^NAME")
+    association.dimse.send_msg(request, context.context_id)
+    hospital.eventually(lambda: association.is_aborted)
+    hospital.eventually(lambda: caplog.messages)
+    assert [one.partition(" in ")[0] for one in caplog.messages] == [
+        "a connection broke off: AttributeError"
+    ]
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_images_are_kept_under_hashes_of_their_uids(
     listen: Listen, spool: Spool, hospital: ModuleType
 ) -> None:
@@ -104,6 +140,17 @@ def test_an_image_without_a_study_is_refused(
 ) -> None:
     lost = hospital.ct_image(0, "", "1.2.3.4")
     assert hospital.store(listen().port, [lost]) == [0xA900]
+    assert not list(spool.waiting())
+
+
+def test_an_image_that_was_announced_as_another_class_is_refused(
+    spool: Spool, hospital: ModuleType
+) -> None:
+    file = spool.receiving / "one"
+    image = hospital.ct_image(0, "1.2.3", "1.2.3.4", SOPClassUID=BASIC_TEXT_SR)
+    image.save_as(file, enforce_file_format=True)
+    with pytest.raises(UnfitObjectError, match="another one than was announced"):
+        spool.take(file, sop_class=CTImageStorage, sop_instance="1.2.3.4.1")
     assert not list(spool.waiting())
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
+from deeppneumonia.server.dicom_ledger import Ledger
 from deeppneumonia.server.dicom_node import OWNER, Node
 from deeppneumonia.server.dicom_settings import Destination, NodeSettings
 from deeppneumonia.server.dicom_spool import Spool
@@ -240,3 +242,17 @@ def test_a_sender_that_is_stopped_begins_nothing_new(
     stop.set()
     node.deliver(stop)
     assert deliveries(node) == [("pacs", "waiting", 0)]
+
+
+def test_a_clock_that_is_put_back_keeps_no_answer_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(tmp_path / "ledger.db")
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + MONTH_S)
+    ledger.owe("0" * 32, 1.0, "1", ["pacs"])
+    ledger.failed(ledger.due()[0], "away", retry_s=30, give_up_s=MONTH_S)
+    assert not ledger.due()
+    monkeypatch.setattr(time, "time", real)
+    assert [one.destination for one in ledger.due()] == ["pacs"]
+    ledger.close()
