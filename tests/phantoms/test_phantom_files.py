@@ -122,7 +122,8 @@ def test_a_cohort_lists_every_patient_once(form: Form, tmp_path: Path) -> None:
         assert (tmp_path / row["lesion_mask"]).exists()
 
 
-def test_nothing_stays_of_an_earlier_cohort_with_more_slices(tmp_path: Path) -> None:
+def test_nothing_stays_of_an_earlier_cohort(tmp_path: Path) -> None:
+    write_cohort(tmp_path, per_label=1, form=Form.NIFTI, shape=(5, 64, 64))
     for form, slices in ((Form.DICOM, 5), (Form.PNG, 6), (Form.DICOM, 4)):
         write_cohort(tmp_path, per_label=1, form=form, shape=(slices, 64, 64))
         for patient in tmp_path.glob("PHANTOM-*"):
