@@ -1,6 +1,7 @@
 """Phantoms keep values, geometry and truth on their way into files."""
 
 import csv
+import resource
 from pathlib import Path
 
 import cv2
@@ -91,6 +92,17 @@ def test_another_toolkit_reads_the_series_as_one_volume(sick: Phantom, tmp_path:
     image = reader.Execute()
     assert np.array_equal(SimpleITK.GetArrayFromImage(image), sick.volume.array)
     assert image.GetSpacing() == pytest.approx((2.8125, 2.8125, 25))
+
+
+def test_a_full_disk_is_told_in_one_line(sick: Phantom, tmp_path: Path) -> None:
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, usual[1]))  # as full after a few blocks
+    try:
+        with pytest.raises(OSError) as failure:
+            write_dicom(sick, tmp_path / "ct")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert failure.value.strerror == "File too large"
 
 
 def test_nifti_keeps_hu_and_geometry(sick: Phantom, tmp_path: Path) -> None:
