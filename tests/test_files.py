@@ -22,14 +22,6 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> 
     assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
 
 
-def test_others_may_read_a_file_that_its_writer_kept_to_the_user(tmp_path: Path) -> None:
-    (tmp_path / "usual").touch()
-    with replacing(tmp_path / "weights") as unfinished:
-        unfinished.write_text("numbers")
-        unfinished.chmod(0o600)  # as safetensors does
-    assert (tmp_path / "weights").stat().st_mode == (tmp_path / "usual").stat().st_mode
-
-
 def test_a_file_is_known_by_the_sha256_of_its_bytes(tmp_path: Path) -> None:
     write_whole(tmp_path / "abc", "abc")
     # FIPS 180-2, appendix B.1

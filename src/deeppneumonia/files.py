@@ -27,11 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
     # Not by process number: two containers that share a folder may both be number 1.
     unfinished = path.with_name(f".{path.name}.{token_hex(4)}.part")
     try:
-        unfinished.touch()
-        mode = unfinished.stat().st_mode  # as the user lets others read
         yield unfinished
-        if unfinished.stat().st_mode != mode:  # safetensors lets nobody else read what it writes
-            unfinished.chmod(mode)
         flush(unfinished)
         unfinished.replace(path)
         flush(path.parent)
