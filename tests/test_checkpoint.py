@@ -46,6 +46,11 @@ def test_metadata_come_back_as_they_went_in(saved: Path) -> None:
     assert read_metadata(saved) == METADATA
 
 
+def test_others_may_read_it_as_any_file_of_its_writer(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    assert saved.stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
 def test_weights_come_back_in_half_precision_and_give_the_same_answer(saved: Path) -> None:
     torch.manual_seed(0)
     original = create_model("resnet18", 2).eval()

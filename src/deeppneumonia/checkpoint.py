@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from deeppneumonia.domain import ClassSet
 from deeppneumonia.errors import CheckpointError, ConfigError
-from deeppneumonia.files import replacing, sha256_of
+from deeppneumonia.files import sha256_of, write_whole
 from deeppneumonia.models import Network, create_model, unwritten
 from deeppneumonia.preprocessing import PreprocessConfig
 
@@ -120,8 +120,7 @@ def save_checkpoint(path: Path, network: Network, metadata: CheckpointMetadata) 
     }
     text = _to_json(metadata)
     words = {METADATA_KEY: text, SHA256_KEY: _content_sha256(text, tensors)}
-    with replacing(path) as unfinished:
-        save_file(tensors, unfinished, metadata=words)
+    write_whole(path, save(tensors, metadata=words))
     return sha256_of(path)
 
 

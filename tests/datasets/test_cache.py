@@ -197,6 +197,22 @@ def test_a_build_that_was_killed_goes_on_where_it_was(manifest: Manifest, tmp_pa
     np.testing.assert_array_equal(resumed.pictures, unbroken.pictures)
 
 
+def test_a_study_that_was_away_for_a_while_is_not_refused_for_ever(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    last, elsewhere = manifest.file(manifest.rows[5]), tmp_path / "elsewhere"
+
+    def take_it_away(done: int, _: int) -> None:
+        if done == 1:
+            last.rename(elsewhere)
+
+    folder = tmp_path / "cache"
+    without = build_cache(manifest, SMALL, folder, take_it_away, workers=1)
+    elsewhere.rename(last)
+    assert without.index[5].status == "refused"
+    assert build_cache(manifest, SMALL, folder, workers=1).index[5].status == "kept"
+
+
 def test_another_split_or_label_reuses_the_pictures(manifest: Manifest, tmp_path: Path) -> None:
     build_cache(manifest, SMALL, tmp_path / "cache", workers=1)
     told: list[int] = []

@@ -81,6 +81,8 @@ def test_the_line_of_a_row_is_that_of_the_file(tmp_path: Path) -> None:
         ),
         ("path,patient_id,label,lung_masked\na.png,p1,covid,yes\n", "Line 2: lung_masked is 'yes'"),
         ("path,patient_id,label,window_level\na.png,p1,covid,nan\n", "Line 2: window_level"),
+        ("path,patient_id,label,split\na.png,p1,covid,Test\n", "Line 2: split is 'Test'; write tr"),
+        ("path,patient_id,label\n.\\a.png,p1,covid\n", "Line 2: .*; write it with slashes"),
         ("path,patient_id,label,lung_mask\na.png,p1,covid,z.png\n", "Line 2: the lung_mask"),
         ("path,patient_id,label\na.png,p1,covid,more\n", "Line 2: 4 values for 3 columns"),
         ('path,patient_id,label\n"a.png,p1,covid\n', "Line 2 .*is not CSV"),

@@ -1,6 +1,7 @@
 """Phantoms keep values, geometry and truth on their way into files."""
 
 import csv
+import resource
 from pathlib import Path
 
 import cv2
@@ -93,6 +94,17 @@ def test_another_toolkit_reads_the_series_as_one_volume(sick: Phantom, tmp_path:
     assert image.GetSpacing() == pytest.approx((2.8125, 2.8125, 25))
 
 
+def test_a_full_disk_is_told_in_one_line(sick: Phantom, tmp_path: Path) -> None:
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, usual[1]))  # as full after a few blocks
+    try:
+        with pytest.raises(OSError) as failure:
+            write_dicom(sick, tmp_path / "ct")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert failure.value.strerror == "File too large"
+
+
 def test_nifti_keeps_hu_and_geometry(sick: Phantom, tmp_path: Path) -> None:
     image = SimpleITK.ReadImage(str(write_nifti(sick, tmp_path / "ct.nii.gz")))
     assert np.array_equal(SimpleITK.GetArrayFromImage(image), sick.volume.array)
@@ -122,7 +134,8 @@ def test_a_cohort_lists_every_patient_once(form: Form, tmp_path: Path) -> None:
         assert (tmp_path / row["lesion_mask"]).exists()
 
 
-def test_nothing_stays_of_an_earlier_cohort_with_more_slices(tmp_path: Path) -> None:
+def test_nothing_stays_of_an_earlier_cohort(tmp_path: Path) -> None:
+    write_cohort(tmp_path, per_label=1, form=Form.NIFTI, shape=(5, 64, 64))
     for form, slices in ((Form.DICOM, 5), (Form.PNG, 6), (Form.DICOM, 4)):
         write_cohort(tmp_path, per_label=1, form=form, shape=(slices, 64, 64))
         for patient in tmp_path.glob("PHANTOM-*"):

@@ -315,6 +315,15 @@ def test_a_study_that_could_not_be_read_still_gets_a_report(
     assert "No answer from this study" in words_of_pdf(render_pdf(document, ()))
 
 
+def test_no_label_of_the_pdf_runs_into_its_value(
+    covid: PatientDiagnosis, ct_context: ReportContext, draw_keys: Keys
+) -> None:
+    of_pictures = replace(covid, quality={**covid.quality, "format": "pictures"})
+    document = compose(of_pictures, draw_keys(covid), ct_context)
+    said = words_of_pdf(render_pdf(document, pictures(document, draw_keys(covid))))
+    assert [fact.value for fact in document.provenance if f" {fact.value}" not in said] == []
+
+
 def test_the_verbal_scale_falls_with_probability_and_covers_it_all() -> None:
     levels = list(PROBABILITY_WORDS)
     assert levels == sorted(levels, reverse=True) and levels[-1] == 0

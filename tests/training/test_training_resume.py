@@ -1,6 +1,7 @@
 """A training that was killed and resumed is the training that was never broken."""
 
 import csv
+import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from deeppneumonia.errors import TrainingError
 from deeppneumonia.training import Optimizer, TrainConfig, Trainer
+from deeppneumonia.training.state import load_state, save_state, save_weights
 
 CONFIG = TrainConfig(epochs=2, learning_rate=0.05, patience=0)
 
@@ -53,6 +55,22 @@ def test_what_a_killed_run_was_writing_is_cleared_away(world: Any, trained: Path
     (trained / ".last.safetensors.4711.part").write_bytes(b"half")
     Trainer().fit(world.TinyNetwork(), world.loaders(), CONFIG, trained)
     assert not list(trained.glob(".*"))
+
+
+def test_a_full_disk_leaves_the_last_whole_state_and_nothing_beside_it(
+    world: Any, trained: Path
+) -> None:
+    before = {file.name: file.read_bytes() for file in trained.iterdir()}
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, usual[1]))  # as a disk with one block left
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save_state(load_state(trained / "last.safetensors"), trained / "last.safetensors")
+        with pytest.raises(OSError, match="File too large"):
+            save_weights(world.TinyNetwork().state_dict(), 3, trained / "best.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert {file.name: file.read_bytes() for file in trained.iterdir()} == before
 
 
 def test_a_finished_training_is_only_handed_over(world: Any, trained: Path) -> None:

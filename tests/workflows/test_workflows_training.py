@@ -10,6 +10,7 @@ import pytest
 
 from deeppneumonia.checkpoint import read_metadata
 from deeppneumonia.datasets import build_cache, read_manifest, write_manifest
+from deeppneumonia.domain import Diagnosis
 from deeppneumonia.errors import ConfigError, ManifestError, TrainingError, WeightsError
 from deeppneumonia.workflows.evaluate import evaluate_manifests
 from deeppneumonia.workflows.prepare import read_divided, split_manifest
@@ -184,6 +185,9 @@ def test_labels_that_the_checkpoint_does_not_know_are_named(
     manifest.write_text((cohort / "manifest.csv").read_text().replace(",bacterial,", ",cap,"))
     with pytest.raises(ManifestError, match=r"labels cap, .*--map cap="):
         evaluate_manifests(run / "checkpoint.safetensors", [manifest], tmp_path)
+    manifest.write_text((cohort / "manifest.csv").read_text().replace(",covid,", ",COVID,"))
+    with pytest.raises(ManifestError, match=r"labels COVID, .*--map COVID=covid or"):
+        evaluate_manifests(run / "checkpoint.safetensors", [manifest], tmp_path)
 
 
 @pytest.fixture
@@ -231,6 +235,22 @@ def test_one_blank_split_does_not_deal_the_others_anew(
     write_manifest(divided.with_rows(rows), tmp_path / "split.csv")
     with pytest.raises(ManifestError, match=r"Line 6 of the manifest split\.csv has no split"):
         read_divided(DataConfig(manifests=("split.csv",)), tmp_path, ("covid", "healthy"))
+
+
+def test_a_label_that_is_a_class_but_for_capitals_is_not_left_out(twenty_patients: Path) -> None:
+    text = twenty_patients.read_text()
+    twenty_patients.write_text(text.replace(",p3,healthy", ",p3,Healthy"))
+    with pytest.raises(ManifestError, match="label 'Healthy', and 'healthy' is a class"):
+        read_divided(
+            DataConfig(manifests=("manifest.csv",)), twenty_patients.parent, ("covid", "healthy")
+        )
+
+
+def test_classes_without_a_row_are_refused_with_the_labels_at_hand(twenty_patients: Path) -> None:
+    with pytest.raises(ManifestError, match=r"no bacterial, .* but covid, healthy: name other"):
+        read_divided(
+            DataConfig(manifests=("manifest.csv",)), twenty_patients.parent, tuple(Diagnosis)
+        )
 
 
 def test_fractions_that_are_no_shares_are_refused(twenty_patients: Path, tmp_path: Path) -> None:

@@ -109,8 +109,8 @@ def build_cache(
 
     May be killed and called again: what was finished is kept. A cache made with other source code
     or another config is never used: each config has a folder of its own below `folder`, and other
-    source code begins it anew. What was refused for want of memory, time, room or a wider limit, or
-    is damaged, is tried again.
+    source code begins it anew. What was refused for want of memory, time, room or a wider limit, is
+    damaged, or went away meanwhile, is tried again.
 
     Args:
         manifest: rows that are single slices (a picture, a DICOM file) or studies.
@@ -161,7 +161,8 @@ def _preprocessed(
             volume = replace(readers.read_volume(path), lung_masked=lung_masked)
             found = preprocessing.examine(volume, config)
     except (StudyError, PreprocessingError) as refusal:
-        return Outcome((), (), str(refusal), _may_pass(refusal)), nothing
+        is_away = not path.exists()  # it was there a moment ago: a disk may come back
+        return Outcome((), (), str(refusal), is_away or _may_pass(refusal)), nothing
     dropped = tuple((each.slice_index, each.reason) for each in found.dropped)
     blocking = [flag.message for flag in (*volume.flags, *found.flags) if flag.blocks]
     if blocking or not found.kept:

@@ -17,6 +17,7 @@ from deeppneumonia.datasets.manifest import (
     moved_rows,
     to_csv,
 )
+from deeppneumonia.datasets.splits import TEST, TRAIN, VALIDATION
 from deeppneumonia.errors import ManifestError
 from deeppneumonia.files import write_whole
 
@@ -136,7 +137,7 @@ def _row_of(
         label=label_map.get(values["label"], values["label"]),
         site=values.get("site", ""),
         study_id=values.get("study_id", ""),
-        split=values.get("split", ""),
+        split=_checked_split(line, values.get("split", "")),
         lung_masked=_checked_truth(line, "lung_masked", values.get("lung_masked", "")),
         window_level=_checked_number(line, "window_level", values.get("window_level", "")),
         window_width=_checked_number(line, "window_width", values.get("window_width", "")),
@@ -156,11 +157,21 @@ def _checked_path(line: int, column: str, value: str, folder: Path) -> str:
             "write it relative to the manifest and without '..'."
         )
     if "\0" in value or not (folder / path).exists():
+        slashes = "write it with slashes (/); " if "\\" in value else ""
         raise ManifestError(
-            f"Line {line}: the {column} {value!r} does not exist; "
+            f"Line {line}: the {column} {value!r} does not exist; {slashes}"
             "paths are relative to the folder of the manifest, or to that named with --data."
         )
     return str(path)
+
+
+def _checked_split(line: int, value: str) -> str:
+    # Another word ("Test", "val") would be trained on, or left out, without a remark.
+    if value not in ("", TRAIN, VALIDATION, TEST):
+        raise ManifestError(
+            f"Line {line}: split is {value!r}; write {TRAIN}, {VALIDATION}, {TEST} or nothing."
+        )
+    return value
 
 
 def _checked_truth(line: int, column: str, value: str) -> bool:

@@ -69,6 +69,7 @@ def _write_patient(phantom: Phantom, folder: Path, form: Form) -> dict[str, str]
     name = patient_id(phantom)
     for earlier in (folder / name, folder / LESIONS / name):  # perhaps of another form or size
         shutil.rmtree(earlier, ignore_errors=True)
+    (folder / f"{name}.nii.gz").unlink(missing_ok=True)
     if form is Form.DICOM:
         path = write_dicom(phantom, folder / name)
     elif form is Form.NIFTI:

@@ -1,6 +1,7 @@
 """Phantoms as files: a DICOM series, a NIfTI volume, lung-window pictures."""
 
 import hashlib
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ def write_dicom(phantom: Phantom, folder: Path) -> Path:
     names = np.random.default_rng([phantom.seed, 6]).permutation(len(array))
     for index, name in enumerate(names):
         dataset = _ct_image(phantom, array[index], index, instance=int(name) + 1)
-        dataset.save_as(folder / f"IM{name:04d}.dcm", enforce_file_format=True)
+        content = BytesIO()  # of a full disk pydicom tells by a traceback
+        dataset.save_as(content, enforce_file_format=True)
+        (folder / f"IM{name:04d}.dcm").write_bytes(content.getvalue())
     return folder
 
 

@@ -139,7 +139,8 @@ def _facts(facts: Sequence[Fact], style: ParagraphStyle = BODY) -> Flowable:
     quiet = ParagraphStyle("name", style, textColor=QUIET)
     rows = [[_text(fact.name, quiet), _text(fact.value, style)] for fact in facts]
     table = Table(rows, colWidths=[38 * mm, WIDTH - 38 * mm])
-    table.setStyle(TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), *_padding(0, 1.2)]))
+    apart = ("RIGHTPADDING", (0, 0), (0, -1), 6)
+    table.setStyle(TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), *_padding(0, 1.2), apart]))
     return table
 
 

@@ -9,11 +9,11 @@ from typing import Any, Never
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from deeppneumonia.errors import TrainingError
-from deeppneumonia.files import replacing
+from deeppneumonia.files import write_whole
 from deeppneumonia.training.config import TrainConfig
 from deeppneumonia.training.history import EpochRecord
 
@@ -44,8 +44,9 @@ def save_state(state: TrainingState, path: Path) -> None:
         "config": json.dumps(dict(state.config)),
         "history": json.dumps([asdict(record) for record in state.history]),
     }
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, facts | {"sha256": _sha256(facts, tensors)})
+    # Not by save_file: killed, it leaves a file as large as this under a name that nobody knows, a
+    # full disk is no OSError to it, and it keeps what it writes to the user.
+    write_whole(path, save(tensors, facts | {"sha256": _sha256(facts, tensors)}))
 
 
 def load_state(path: Path) -> TrainingState:
@@ -85,8 +86,7 @@ def check_same_config(state: TrainingState, config: TrainConfig, path: Path) -> 
 
 def save_weights(weights: Mapping[str, Tensor], epoch: int, path: Path) -> None:
     """Replace the file by these weights, under the names of the network's state dict."""
-    with replacing(path) as temporary:
-        save_file(_portable(weights), temporary, {"epoch": str(epoch)})
+    write_whole(path, save(_portable(weights), {"epoch": str(epoch)}))
 
 
 def epoch_of_weights(path: Path) -> int | None:

@@ -15,6 +15,7 @@ from deeppneumonia.datasets import Manifest, join_manifests, read_manifest
 from deeppneumonia.domain import ClassSet, Diagnosis
 from deeppneumonia.errors import ConfigError, ManifestError
 from deeppneumonia.workflows.comparison_store import TESTED
+from deeppneumonia.workflows.prepare import check_classes, check_spelling
 from deeppneumonia.workflows.recipes import Recipe, read_toml, recipe_from
 
 SIX_STATISTICS = "six-statistics"
@@ -162,18 +163,13 @@ def joined_manifest(plan: ComparisonPlan) -> Manifest:
     """The rows of the plan's classes, from all its manifests, without a split.
 
     Raises:
-        ManifestError: if a manifest cannot be trusted, or a class has no row.
+        ManifestError: if a manifest cannot be trusted, or labels do not fit the classes.
     """
     joined = join_manifests([read_manifest(path) for path in plan.manifests])
-    kept = joined.with_rows(
+    check_classes(plan.classes.labels, {row.label for row in joined.rows})
+    return joined.with_rows(
         replace(row, split="") for row in joined.rows if row.label in plan.classes.labels
     )
-    if missing := set(plan.classes.labels) - {row.label for row in kept.rows}:
-        raise ManifestError(
-            f"The manifests hold no {' and no '.join(sorted(missing))}, which is to be told apart: "
-            f"name other classes or another manifest."
-        )
-    return kept
 
 
 def external_manifest(plan: ComparisonPlan, path: Path, known: Manifest) -> Manifest:
@@ -185,9 +181,11 @@ def external_manifest(plan: ComparisonPlan, path: Path, known: Manifest) -> Mani
         known: the patients that networks are trained on.
 
     Raises:
-        ManifestError: if it holds nothing to ask about, or one of those patients.
+        ManifestError: if it holds nothing to ask about, one of those patients, or a label that is
+            a class but for capital letters.
     """
     found = join_manifests([read_manifest(path, label_map=plan.external_labels)])
+    check_spelling(plan.classes.labels, {row.label for row in found.rows})
     kept = found.with_rows(row for row in found.rows if row.label in plan.classes.labels)
     if not kept.rows:
         raise ManifestError(

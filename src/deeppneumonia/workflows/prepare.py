@@ -1,7 +1,7 @@
 """From manifests to pictures: join, split by patient, cut to the lungs, cache."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import isclose
 from pathlib import Path
 
@@ -71,20 +71,15 @@ def read_divided(data: DataConfig, folder: Path, classes: tuple[str, ...]) -> Ma
     manifest joins. A manifest whose rows all have a `split` keeps it.
 
     Raises:
-        ManifestError: if a manifest cannot be trusted, holds none of the classes, or has a `split`
-            in some of these classes' rows only.
+        ManifestError: if a manifest cannot be trusted, their labels do not fit the classes, or one
+            has a `split` in some of these classes' rows only.
     """
     manifests = [read_manifest(folder / name) for name in data.manifests]
     wanted = [
         manifest.with_rows(row for row in manifest.rows if row.label in classes)
         for manifest in manifests
     ]
-    missing = set(classes) - {row.label for manifest in wanted for row in manifest.rows}
-    if missing:
-        raise ManifestError(
-            f"The manifests hold no {' and no '.join(sorted(missing))}, which the recipe wants to "
-            f"tell apart: name other classes or another manifest."
-        )
+    check_classes(classes, {row.label for manifest in manifests for row in manifest.rows})
     return join_manifests(
         [
             _divided(manifest, name, data)
@@ -92,6 +87,36 @@ def read_divided(data: DataConfig, folder: Path, classes: tuple[str, ...]) -> Ma
             if manifest.rows
         ]
     )
+
+
+def check_classes(classes: Collection[str], labels: Collection[str]) -> None:
+    """Refuse labels of manifests that do not fit the classes to be told apart.
+
+    Further labels are nobody's mistake: their rows are left out.
+
+    Raises:
+        ManifestError: if a class has no row, or a label is one but for capital letters.
+    """
+    check_spelling(classes, labels)
+    if missing := set(classes) - set(labels):
+        raise ManifestError(
+            f"The manifests hold no {' and no '.join(sorted(missing))}, which is to be told apart, "
+            f"but {', '.join(sorted(labels))}: name other classes or another manifest."
+        )
+
+
+def check_spelling(classes: Collection[str], labels: Collection[str]) -> None:
+    """Refuse a label that is a class but for capital letters.
+
+    Its rows would be left out without a remark, or be a class of their own.
+    """
+    for label in sorted(labels):
+        for known in classes:
+            if label != known and label.lower() == known.lower():
+                raise ManifestError(
+                    f"Some rows have the label {label!r}, and {known!r} is a class: write both "
+                    f"alike."
+                )
 
 
 def _divided(manifest: Manifest, name: str, data: DataConfig) -> Manifest:

@@ -54,10 +54,11 @@ def labelled(manifest: Manifest, checkpoint: Checkpoint) -> Manifest:
     labels = {row.label for row in manifest.rows}
     known = checkpoint.metadata.classes.labels
     if unknown := sorted(labels - set(known)):
+        meant = [label for label in known if label.lower() == unknown[0].lower()]
         raise ManifestError(
             f"The manifest has labels {', '.join(unknown)}, the checkpoint knows "
-            f"{', '.join(known)}: rename them with --map {unknown[0]}={known[-1]} or the like, "
-            f"or take those rows out."
+            f"{', '.join(known)}: rename them with --map {unknown[0]}={(meant or known)[-1]} or "
+            f"the like, or take those rows out."
         )
     return manifest
 
