@@ -65,6 +65,13 @@ def test_every_label_is_in_every_split(people: dict[tuple[str, str], list[int]],
         assert names == {"train", "validation", "test"}
 
 
+def test_a_part_without_a_patient_is_given_one_from_a_site_that_has_one_to_give() -> None:
+    people = {("covid", "A"): [1], ("covid", "B"): [1] * 4}
+    names, fractions = "abcde", (0.09, 0.71, 0.03, 0.12, 0.05)
+    split = split_by_patient(manifest_of(people), seed=0, names=names, fractions=fractions)
+    assert sorted(row.split for row in split.rows) == list(names)
+
+
 def test_the_published_shares_come_out_for_the_published_numbers_of_patients() -> None:
     people = {("covid", "w"): [1] * 90, ("bacterial", "w"): [1] * 100, ("healthy", "w"): [1] * 80}
     found = Counter(

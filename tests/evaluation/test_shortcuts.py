@@ -1,6 +1,7 @@
 """Six grey-level statistics, and the forest that guesses labels from them."""
 
 import csv
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -8,11 +9,13 @@ import numpy as np
 import pytest
 
 from deeppneumonia.evaluation import (
+    cross_validated_forest,
     patient_auc,
     picture_statistics,
     six_statistics_baseline,
-    six_statistics_cross_validated,
 )
+
+by_patient = partial(cross_validated_forest, classes=2, what="six statistics")
 
 
 def statistics_that_give_the_label_away(
@@ -65,7 +68,7 @@ def test_cross_validation_never_answers_for_a_patient_it_was_fitted_on() -> None
     labels = np.random.default_rng(3).permutation(np.tile([0, 1], 12))[patient]
     statistics = np.random.default_rng(4).normal(size=(24, 6))[patient]
     groups = [f"patient {number}" for number in patient]
-    baseline = six_statistics_cross_validated(statistics, labels, groups, classes=2)
+    baseline = by_patient(statistics, labels, groups)
     assert patient_auc(labels, baseline.probabilities, groups) < 0.75
     assert "5-fold" in baseline.how
 
@@ -74,7 +77,7 @@ def test_cross_validation_finds_a_confound() -> None:
     labels = np.tile([0, 1], 20)
     groups = [f"patient {number}" for number in range(40)]
     statistics = statistics_that_give_the_label_away(labels)
-    baseline = six_statistics_cross_validated(statistics, labels, groups, classes=2)
+    baseline = by_patient(statistics, labels, groups)
     assert patient_auc(labels, baseline.probabilities, groups) > 0.95
 
 
@@ -82,9 +85,7 @@ def test_cross_validation_finds_a_confound() -> None:
     "labels", [[0, 0, 0], [0, 0, 1]], ids=["one class", "one patient of a class"]
 )
 def test_a_test_set_too_small_for_folds_gets_no_answer_and_the_reason(labels: list[int]) -> None:
-    baseline = six_statistics_cross_validated(
-        np.zeros((3, 6)), np.array(labels), ["a", "b", "c"], classes=2
-    )
+    baseline = by_patient(np.zeros((3, 6)), np.array(labels), ["a", "b", "c"])
     assert np.isnan(baseline.probabilities).all()
     assert "two patients per class" in baseline.how
 
@@ -99,5 +100,5 @@ def test_the_published_pictures_give_their_hospital_away(real_data: Path) -> Non
     statistics = np.concatenate([picture_statistics(picture[None]) for picture in pictures])
     labels = np.array([int(row["label"] != "covid") for row in rows])
     groups = [row["patient_id"] for row in rows]
-    baseline = six_statistics_cross_validated(statistics, labels, groups, classes=2)
+    baseline = by_patient(statistics, labels, groups)
     assert patient_auc(labels, baseline.probabilities, groups) > 0.85

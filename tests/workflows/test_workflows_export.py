@@ -99,6 +99,19 @@ def test_how_far_answers_moved_is_counted_by_hand(checkpoint: Path) -> None:
     assert not replace(still, auc=-0.002).is_accepted
 
 
+def test_an_engine_is_judged_by_patients_as_evaluate_scores_them(checkpoint: Path) -> None:
+    # Means first, then over the labels at hand: rescaled one by one, the second slice would count
+    # as much as the first, though it tells next to nothing of covid and bacterial.
+    rows = [[0.9, 0.1, 0.0], [0.01, 0.02, 0.97], [0.7, 0.3, 0.0], [0.7, 0.3, 0.0]]
+    whose = [("a", "covid"), ("a", "covid"), ("b", "bacterial"), ("b", "bacterial")]
+    entries = [
+        replace(entry, patient_id=patient, label=label)
+        for entry, (patient, label) in zip(ENTRIES, whose, strict=True)
+    ]
+    found = how_far(said(rows), said(rows), entries, load_checkpoint(checkpoint))
+    assert found.auc_torch == 1
+
+
 def test_a_folder_is_no_place_for_onnx(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, ["export", "--onnx", str(tmp_path)])
     assert isinstance(shown.exception, ConfigError) and "is a folder" in str(shown.exception)

@@ -18,6 +18,7 @@ from deeppneumonia.workflows.calibration import refit_confidence
 from deeppneumonia.workflows.diagnose import Diagnoser
 from deeppneumonia.workflows.evaluate import evaluate_manifests
 from deeppneumonia.workflows.outliers import fit_ood
+from deeppneumonia.workflows.trust import auc_at_hand
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,14 @@ def test_the_page_says_it_in_words_and_names_no_patient(trusted: dict[str, Path]
     assert "not shown to beat chance" in page
     assert "Lungs blacked out" in page and "polyline" in page
     assert "PHANTOM" not in page and "://" not in page
+
+
+def test_within_a_site_of_two_labels_patients_are_ranked_as_evaluate_ranks_them() -> None:
+    # By their means patient a leans to class 0 as 17 to 2. Rescaled first, the second slice, which
+    # tells next to nothing of these two classes, would count as much as the other one.
+    slices = np.array([[0.9, 0.1, 0], [0.01, 0.02, 0.97], [0.7, 0.3, 0], [0.7, 0.3, 0]])
+    found = auc_at_hand(np.array([0, 0, 1, 1]), slices, ["a", "a", "b", "b"])
+    assert isinstance(found, dict) and found["value"] == 1
 
 
 def test_one_site_and_one_label_say_what_cannot_be_done(

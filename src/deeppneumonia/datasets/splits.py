@@ -135,6 +135,7 @@ def _counts_of(
         counts[site, np.argsort(-owed, kind="stable")[:left]] += 1
     for empty in np.flatnonzero(counts.sum(axis=0) == 0):
         giver = counts.sum(axis=0).argmax()
-        richest = (counts[:, giver] - quotas[:, giver]).argmax()
+        surplus = counts[:, giver] - quotas[:, giver]
+        richest = np.where(counts[:, giver] > 0, surplus, -np.inf).argmax()
         counts[richest, [giver, empty]] += [-1, 1]
     return counts

@@ -49,6 +49,14 @@ class PictureFrame:
     y_offset: float
     """Source row of the picture's top edge."""
 
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """(2, 3), for OpenCV: from the middle of a picture pixel to its place in the slice."""
+        # OpenCV counts from the middle of the first pixel, this frame from its edge.
+        right = self.x_offset + (self.x_scale - 1) / 2
+        down = self.y_offset + (self.y_scale - 1) / 2
+        return np.array([[self.x_scale, 0, right], [0, self.y_scale, down]])
+
     def to_source(self, box: Box) -> Box:
         """A box in picture pixels, moved into source pixels."""
         return Box(

@@ -27,9 +27,9 @@ from deeppneumonia.evaluation.patients import PatientTable, aggregate_by_patient
 from deeppneumonia.evaluation.report import evaluation_report
 from deeppneumonia.evaluation.shortcuts import (
     Baseline,
+    cross_validated_forest,
     picture_statistics,
     six_statistics_baseline,
-    six_statistics_cross_validated,
 )
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "auc_difference",
     "calibrate",
     "choose_confidence_threshold",
+    "cross_validated_forest",
     "ece_by_chance",
     "evaluation_report",
     "fit_temperature",
@@ -59,5 +60,4 @@ __all__ = [
     "score",
     "score_with_intervals",
     "six_statistics_baseline",
-    "six_statistics_cross_validated",
 ]

@@ -16,7 +16,7 @@ from deeppneumonia.evaluation.metrics import (
     CALIBRATION_BINS,
     Floats,
     confidence_bin,
-    decisions,
+    rightness,
 )
 from deeppneumonia.evaluation.patients import checked, is_answered
 
@@ -112,7 +112,7 @@ def reliability_curve(
 ) -> ReliabilityCurve:
     """Top-label confidence against accuracy in 15 bins of equal width, for the answered rows."""
     labels, probabilities = _answers(labels, probabilities)
-    confidence, correct = _confidence(labels, probabilities)
+    confidence, correct = probabilities.max(axis=1), rightness(labels, probabilities)
     in_bin = np.eye(CALIBRATION_BINS)[confidence_bin(confidence)]  # (n, B)
     counts = in_bin.sum(axis=0)
     with np.errstate(invalid="ignore"):  # 0 / 0 in an empty bin is the NaN that we want
@@ -175,7 +175,7 @@ def choose_confidence_threshold(
     asked = is_answered(probabilities)
     others = np.ones(asked.sum(), bool) if left_open is None else ~left_open[asked]
     labels, probabilities = _answers(labels, probabilities)
-    confidence, correct = _confidence(labels, probabilities)
+    confidence, correct = probabilities.max(axis=1), rightness(labels, probabilities)
     accuracy = float(correct[others].mean()) if others.any() else 0.0
     chosen = ConfidenceThreshold(threshold=0.0, answered=float(others.mean()), accuracy=accuracy)
     for step in np.unique(confidence[others])[1:]:
@@ -237,13 +237,6 @@ def _answers(
     if not answered.any():
         raise ValueError("calibration needs answered patients, and every row is NaN")
     return labels[answered], probabilities[answered]
-
-
-def _confidence(labels: NDArray[np.int64], probabilities: Floats) -> tuple[Floats, Floats]:
-    """The top probability of each row, and whether that decision is right (1, 0 or a share)."""
-    correct = decisions(probabilities)[np.arange(len(labels)), labels]
-    confidence: Floats = probabilities.max(axis=1)
-    return confidence, correct
 
 
 def _smoothed(labels: NDArray[np.int64], classes: int) -> Floats:

@@ -22,7 +22,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import binomtest, rankdata
 
 from deeppneumonia.evaluation.bootstrap import Interval
-from deeppneumonia.evaluation.metrics import Floats, decisions, defined
+from deeppneumonia.evaluation.metrics import Floats, defined, rightness
 from deeppneumonia.evaluation.patients import checked, is_answered
 
 
@@ -165,7 +165,7 @@ def mcnemar_test(
     >>> mcnemar_test(labels, right, right[:, :, ::-1])
     ErrorTest(only_first_right=3, only_second_right=0, p_value=0.25)
     """
-    one, other = (_is_right(labels, answers.mean(axis=0)) for answers in (first, second))
+    one, other = (rightness(labels, answers.mean(axis=0)) == 1 for answers in (first, second))
     only_first, only_second = int((one & ~other).sum()), int((other & ~one).sum())
     apart = only_first + only_second
     p_value = float(binomtest(only_first, apart).pvalue) if apart else 1.0
@@ -199,8 +199,3 @@ def _p_value(difference: float, error: float) -> float:
     if error > 1e-12:  # below is rounding alone: the smallest step of a rank is far larger
         return float(2 * ndtr(-abs(difference) / error))
     return 1.0 if error <= 1e-12 and abs(difference) <= 1e-12 else np.nan
-
-
-def _is_right(labels: NDArray[np.integer], probabilities: Floats) -> NDArray[np.bool_]:
-    right: NDArray[np.bool_] = decisions(probabilities)[np.arange(len(labels)), labels] == 1
-    return right

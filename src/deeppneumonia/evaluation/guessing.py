@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppneumonia.evaluation.bootstrap import REPEATS, Interval, score_with_intervals
+from deeppneumonia.evaluation.bootstrap import REPEATS, Interval, score_with_intervals, undefined
 from deeppneumonia.evaluation.metrics import rank_auc
 from deeppneumonia.evaluation.patients import aggregate_by_patient, label_of_patients
 from deeppneumonia.evaluation.shortcuts import cross_validated_forest
@@ -195,8 +195,7 @@ def _why_not(
 
 
 def _not_measured(why: str, patients: int) -> Guess:
-    nothing = Interval(value=None, low=None, high=None)
-    return Guess(nothing, {}, patients, "", (), why)
+    return Guess(undefined(), {}, patients, "", (), why)
 
 
 def _strongest(table: NDArray[np.float64], labels: NDArray[np.int64], groups: Sequence[str]) -> int:

@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.evaluation.bootstrap import Interval, interval, over_draws
-from deeppneumonia.evaluation.metrics import weighted_auc
+from deeppneumonia.evaluation.metrics import Floats, weighted_auc
 from deeppneumonia.evaluation.patients import is_answered
-
-Floats = NDArray[np.float64]
 
 REPEATS = 500
 

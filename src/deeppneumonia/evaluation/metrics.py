@@ -48,12 +48,6 @@ class Scores:
     confusion: Floats
     """(C, C): rows are the truth, columns the decision; whole numbers unless decisions tie."""
 
-    counts: Mapping[str, int]
-    """Answered rows of each class."""
-
-    absent: tuple[str, ...]
-    """Classes without a row, which is why metrics are None."""
-
 
 def score(
     labels: NDArray[np.integer], probabilities: NDArray[np.floating], class_names: Sequence[str]
@@ -74,7 +68,6 @@ def score(
     labels, probabilities = labels[answered], probabilities[answered]
     weights = np.ones((1, len(labels)))
     overall, per_class = weighted_scores(labels, probabilities, weights)
-    counts = np.bincount(labels, minlength=len(class_names))
     return Scores(
         metrics={name: defined(overall[name][0]) for name in METRICS},
         per_class={
@@ -82,8 +75,6 @@ def score(
             for index, name in enumerate(class_names)
         },
         confusion=confusion_matrices(labels, probabilities, weights)[0],
-        counts={name: int(counts[index]) for index, name in enumerate(class_names)},
-        absent=tuple(name for name, count in zip(class_names, counts, strict=True) if not count),
     )
 
 
@@ -181,6 +172,12 @@ def decisions(probabilities: Floats) -> Floats:
     return shared
 
 
+def rightness(labels: NDArray[np.integer], probabilities: Floats) -> Floats:
+    """(n,): 1 where the decision is right, 0 where it is wrong, a share where classes tie."""
+    right: Floats = decisions(probabilities)[np.arange(len(labels)), labels]
+    return right
+
+
 def decision_scores(confusion: Floats) -> dict[str, Floats]:
     """DECISION of each class against the rest as (R, C) each, from confusion (R, C, C)."""
     true_positives = np.diagonal(confusion, axis1=1, axis2=2)
@@ -201,8 +198,7 @@ def expected_calibration_error(
     labels: NDArray[np.int64], probabilities: Floats, weights: Floats
 ) -> Floats:
     """(R,): sum over the bins of their share, times |accuracy - mean confidence| in them."""
-    correct = decisions(probabilities)[np.arange(len(labels)), labels]  # (n,)
-    confidence = probabilities.max(axis=1, initial=0)
+    correct, confidence = rightness(labels, probabilities), probabilities.max(axis=1, initial=0)
     in_bin = np.eye(CALIBRATION_BINS)[confidence_bin(confidence)]  # (n, B)
     gaps = weights @ ((correct - confidence)[:, None] * in_bin)  # (R, B)
     return _ratio(np.abs(gaps).sum(axis=1), weights.sum(axis=1))

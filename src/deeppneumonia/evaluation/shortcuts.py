@@ -79,35 +79,14 @@ def six_statistics_baseline(
     )
 
 
-def six_statistics_cross_validated(
-    statistics: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    groups: Sequence[str],
-    *,
-    classes: int,
-    seed: int = 0,
-) -> Baseline:
-    """Where there is no training part: patients of one fold, told apart by those of the others.
-
-    Args:
-        statistics: (n, 6); a row of NaN (no picture) gets no answer.
-        labels: (n,) class indices.
-        groups: n patient keys; a patient is never on both sides.
-        classes: C, how many classes there are.
-    """
-    return cross_validated_forest(
-        statistics, labels, groups, classes=classes, seed=seed, what="six statistics"
-    )
-
-
 def cross_validated_forest(
     values: NDArray[np.floating],
     labels: NDArray[np.integer],
     groups: Sequence[str],
     *,
     classes: int,
-    seed: int,
     what: str,
+    seed: int = 0,
     trees: int = TREES,
 ) -> Baseline:
     """Patients of one fold, told apart by a random forest fitted on those of the others.
@@ -117,8 +96,8 @@ def cross_validated_forest(
         labels: (n,) class indices.
         groups: n patient keys; a patient is never on both sides.
         classes: C, how many classes there are.
-        seed: of the folds and the forest.
         what: names the values in `Baseline.how`.
+        seed: of the folds and the forest.
         trees: of the forest.
     """
     usable = np.flatnonzero(~np.isnan(values).any(axis=1))

@@ -15,7 +15,7 @@ from deeppneumonia.domain import LungSlice
 from deeppneumonia.preprocessing.background import fill_background
 from deeppneumonia.preprocessing.config import Fill, PreprocessConfig
 from deeppneumonia.preprocessing.crops import FOREGROUND
-from deeppneumonia.preprocessing.picture import make_picture
+from deeppneumonia.preprocessing.picture import make_picture, on_picture
 
 Picture = NDArray[np.uint8]
 
@@ -101,15 +101,10 @@ def _around(lung_slice: LungSlice, config: PreprocessConfig) -> Picture | None:
     outside = lung_slice.grey[~lung_slice.lung_mask]
     if outside.size == 0 or float((outside > FOREGROUND).mean()) < 0.05:
         return None
-    frame, px = lung_slice.frame, config.picture_px
-    to_picture = np.array(
-        [[1 / frame.x_scale, 0, -frame.x_offset / frame.x_scale],
-         [0, 1 / frame.y_scale, -frame.y_offset / frame.y_scale]]
-    )  # fmt: skip
     # In the slice and with a rim: a mask trimmed for the network would leave some lung.
     lung = cv2.dilate(lung_slice.lung_mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     bare = np.where(lung, 0, lung_slice.grey).astype(np.uint8)
-    return np.asarray(cv2.warpAffine(bare, to_picture, (px, px)), np.uint8)
+    return on_picture(bare, lung_slice.frame, config.picture_px)
 
 
 def _shuffled(cut: Picture, seed: int) -> Picture:

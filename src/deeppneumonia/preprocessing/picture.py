@@ -48,15 +48,13 @@ def make_picture(
 
 def marks_on_picture(marks: NDArray[np.bool_], frame: PictureFrame, side: int) -> NDArray[np.bool_]:
     """Marks on a slice (rows, columns), such as a mask, as its picture (side, side) shows them."""
-    # Centres, not edges: pixel i of the picture is centred at (i + 0.5) * scale + offset.
-    to_picture = np.array(
-        [
-            [1 / frame.x_scale, 0, (0.5 - frame.x_offset) / frame.x_scale - 0.5],
-            [0, 1 / frame.y_scale, (0.5 - frame.y_offset) / frame.y_scale - 0.5],
-        ]
-    )
-    drawn = np.where(marks, 255, 0).astype(np.uint8)
-    return np.asarray(cv2.warpAffine(drawn, to_picture, (side, side)) > 127)
+    return on_picture(np.where(marks, 255, 0).astype(np.uint8), frame, side) > 127
+
+
+def on_picture(grey: NDArray[np.uint8], frame: PictureFrame, side: int) -> NDArray[np.uint8]:
+    """The part of a slice (rows, columns) that its picture (side, side) shows, nothing cut off."""
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(grey, frame.matrix, (side, side), flags=how), np.uint8)
 
 
 def _square_around(lung: NDArray[np.bool_]) -> tuple[int, int, int]:

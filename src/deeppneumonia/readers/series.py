@@ -61,9 +61,9 @@ def choose_series(
     """UID of the series to read, and why.
 
     The rule, in order: CT with axial slices, or with others where there is no such; not a
-    projection; 10 slices or more; 200 mm of the patient, or as much as the longest; thinnest
-    slices; most slices; a lung window; largest
-    coverage; first by UID. A rule that leaves no series over is skipped.
+    projection; 10 slices or more; 200 mm of the patient, or 80 % of what the longest covers;
+    thinnest slices; most slices; a lung window; largest coverage; first by UID. A rule that leaves
+    no series over is skipped.
 
     Raises:
         StudyError: nothing fits: NoStudyError, WrongModalityError, or the reason of the only CT

@@ -1,6 +1,5 @@
 """The audit of a manifest as one page: no network, no script, no second file."""
 
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from deeppneumonia.reports.document import DISCLAIMER, Fact
 from deeppneumonia.reports.figures import to_png
-from deeppneumonia.reports.pages import PAGES, page_style
+from deeppneumonia.reports.pages import PAGES, data_uri, page_style
 
 LEAST_AUC, WIDTH = 0.2, 320.0
 """Left end and length, in units, of the scale on which AUCs are drawn."""
@@ -30,8 +29,7 @@ class Thumbnail:
     @property
     def uri(self) -> str:
         """The picture as a PNG inside the page."""
-        png = to_png(np.asarray(cv2.cvtColor(self.grey, cv2.COLOR_GRAY2RGB), np.uint8))
-        return f"data:image/png;base64,{b64encode(png).decode()}"
+        return data_uri(to_png(np.asarray(cv2.cvtColor(self.grey, cv2.COLOR_GRAY2RGB), np.uint8)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,12 @@
 """The report as one page that needs nothing else: no network, no script, no second file."""
 
-from base64 import b64encode
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from deeppneumonia.reports.chart import to_svg
 from deeppneumonia.reports.document import ReportDocument
-from deeppneumonia.reports.pages import PAGES, page_style
+from deeppneumonia.reports.pages import PAGES, data_uri, page_style
 
 
 def render_html(document: ReportDocument, pictures: Sequence[bytes]) -> str:
@@ -19,12 +18,8 @@ def render_html(document: ReportDocument, pictures: Sequence[bytes]) -> str:
     """
     return PAGES.get_template("report.html.j2").render(
         document=document,
-        key_findings=list(zip(document.key_findings, map(_data_uri, pictures), strict=True)),
+        key_findings=list(zip(document.key_findings, map(data_uri, pictures), strict=True)),
         # Safe: made by our own code, which escapes the words in it.
         strip=Markup(to_svg(document)) if document.slices else None,
         style=page_style("report.css"),
     )
-
-
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{b64encode(png).decode()}"

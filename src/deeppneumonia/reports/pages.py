@@ -1,5 +1,7 @@
 """What all pages share: how templates are read, and the sheet with the colours of the classes."""
 
+from base64 import b64encode
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -21,3 +23,8 @@ def page_style(*sheets: str) -> Markup:
         f"@media print{{:root{{{light}}}}}{classes}"
     )
     return Markup("\n".join([colours, *(_LOADER.get_source(PAGES, name)[0] for name in sheets)]))
+
+
+def data_uri(png: bytes) -> str:
+    """A PNG file as an address that holds it, so that a page needs no second file."""
+    return f"data:image/png;base64,{b64encode(png).decode()}"

@@ -19,10 +19,10 @@ def trust_lines(diagnosis: PatientDiagnosis) -> tuple[Fact, ...]:
     if not isinstance(trust, Mapping):
         return ()
     distance, limit = trust.get("distance"), trust.get("limit")
-    knows = isinstance(distance, (int, float)) and isinstance(limit, (int, float))
-    checked = [str(what) for what in trust.get("checked", ())] + [LIKENESS] * knows
+    checked = [str(what) for what in trust.get("checked", ())]
     found = [_found(diagnosis)]
     if isinstance(distance, (int, float)) and isinstance(limit, (int, float)):
+        checked.append(LIKENESS)
         found.append(
             f"Distance from the training patients: {distance:.2f}, where 1 is typical and "
             f"{limit:.2f} is the limit."

@@ -64,7 +64,6 @@ CALLED_TITLE = 0x07
 CONNECTIONS_PER_ASSOCIATION = 2
 """Connections beyond the associations, so that one more is rejected with its reason."""
 
-
 ASSOCIATE_WITHIN_S = 15.0
 """Time to request an association after connecting; a node that is stopped waits as long."""
 

@@ -71,6 +71,7 @@ def fit_anchored(
         raise ValueError(f"labels must be of two present classes or more, not of {list(present)}")
     if not all(penalty > 0 for penalty in penalties):
         raise ValueError(f"penalties must be more than 0, not {list(penalties)}")
+    columns = sorted(present)
     share = np.asarray(weights, np.float64) / np.sum(weights)
     mean = share @ inputs
     centred = np.asarray(inputs, np.float64) - mean
@@ -81,15 +82,15 @@ def fit_anchored(
         kept = variance > LEAST_DIRECTION * variance[-1]
         scale = np.sqrt(variance[kept])
         seen = axes[:, kept] * scale  # (n, r): the rows in r orthogonal directions
-        start = old.logits(inputs)[:, list(present)]
-        codes = np.searchsorted(sorted(present), labels)
+        start = old.logits(inputs)[:, columns]
+        codes = np.searchsorted(columns, labels)
         back = (axes[:, kept] / scale).T @ rows  # (r, D + 1)
 
         def changed(penalty: float) -> LinearHead:
             slopes = _minimise(seen, start, codes, share, penalty).T @ back  # (P, D + 1)
             weight, bias = old.weight.copy(), old.bias.copy()
-            weight[list(present)] += slopes[:, :-1] / length
-            bias[list(present)] += slopes[:, -1] - slopes[:, :-1] @ mean / length
+            weight[columns] += slopes[:, :-1] / length
+            bias[columns] += slopes[:, -1] - slopes[:, :-1] @ mean / length
             return LinearHead(weight, bias)
 
         return [old if np.isinf(penalty) else changed(penalty) for penalty in penalties]

@@ -55,15 +55,6 @@ class Loaders:
     once before the first epoch."""
 
 
-class HasLogits(Protocol):
-    """The output of a network, as far as training looks into it."""
-
-    @property
-    def logits(self) -> Tensor:
-        """(N, C)."""
-        ...
-
-
 class Trainable(Protocol):
     """A torch module with a loss of its own: what can be trained here.
 
@@ -72,7 +63,7 @@ class Trainable(Protocol):
     """
 
     def __call__(self, pictures: Tensor) -> Any:
-        """`HasLogits` of (N, 1, S, S) uint8 pictures."""
+        """For pictures (N, 1, S, S), uint8, an output with `logits` (N, C)."""
         ...
 
     def loss(

@@ -18,6 +18,7 @@ from deeppneumonia.workflows.comparison_baseline import answer_by_statistics
 from deeppneumonia.workflows.comparison_plan import (
     SIX_STATISTICS,
     ComparisonPlan,
+    Contender,
     external_manifest,
     joined_manifest,
 )
@@ -68,9 +69,9 @@ def compare(
     _same_comparison(bench)
     answer_by_statistics(bench)
     finished = [SIX_STATISTICS]
-    for name in plan.names:
-        _all_turns(bench, name)
-        finished.append(name)
+    for contender in plan.contenders:
+        _all_turns(bench, contender)
+        finished.append(contender.name)
         results = _tables(bench, finished)
     return results
 
@@ -103,9 +104,9 @@ def _same_comparison(bench: Bench) -> None:
     write_whole(path, json.dumps(now, indent=1))
 
 
-def _all_turns(bench: Bench, name: str) -> None:
+def _all_turns(bench: Bench, contender: Contender) -> None:
     """Every turn of one network; says how long the rest will take."""
-    (contender,) = (one for one in bench.plan.contenders if one.name == name)
+    name = contender.name
     taken, started = 0, time.perf_counter()
     for number, turn in enumerate(bench.turns, start=1):
         if not take_turn(bench, contender, turn):

@@ -138,9 +138,9 @@ def read_plan(
         shared["classes"] = _labels_of(chosen)
     # For the record; the folder that they lie in is no part of a result.
     words = [f"{path.resolve().parent.name}/{path.name}" for path in chosen]
-    shared["data"] = {**shared.get("data", {}), "manifests": words or ["none"]}
+    shared["data"] = {**shared.get("data", {}), "manifests": words}
     networks = shared.pop("networks", {})
-    plan = {"folds": 5, "repeats": 1} | {
+    plan: dict[str, Any] = {
         name: shared.pop(name) for name in ("folds", "repeats") if name in shared
     }
     plan |= {name: n for name, n in (("folds", folds), ("repeats", repeats)) if n is not None}

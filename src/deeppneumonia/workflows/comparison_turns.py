@@ -17,6 +17,7 @@ from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.errors import ConfigError, TrainingError
 from deeppneumonia.evaluation.calibration import SENSITIVITIES
 from deeppneumonia.files import sha256_of, write_whole
+from deeppneumonia.inference.engines import choose_device
 from deeppneumonia.models import giga_macs, parameter_count
 from deeppneumonia.preprocessing import PreprocessConfig
 from deeppneumonia.workflows.comparison_plan import ComparisonPlan, Contender
@@ -202,8 +203,6 @@ def _facts(checkpoint: Checkpoint, turn: Turn) -> dict[str, Any]:
 
 
 def _device_name(device: str) -> str:
-    from deeppneumonia.inference.engines import choose_device
-
     chosen = choose_device(device)
     if chosen.type == "cuda":
         return torch.cuda.get_device_name(chosen)

@@ -1,12 +1,11 @@
 """One study in, one diagnosis out: `Diagnoser.load().diagnose(path)`."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from deeppneumonia.checkpoint import Checkpoint
 from deeppneumonia.domain import (
@@ -36,9 +35,6 @@ from deeppneumonia.workflows.key_slices import show_key_slices
 from deeppneumonia.workflows.refusal import refused_files
 from deeppneumonia.workflows.releases import open_checkpoint
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 logger = logging.getLogger(__name__)
 
 MIN_SLICES = 3
@@ -65,7 +61,7 @@ class _Clock:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def part(self, name: str) -> "Iterator[None]":
+    def part(self, name: str) -> Iterator[None]:
         start = perf_counter()
         try:
             yield

@@ -30,8 +30,8 @@ from deeppneumonia.evaluation import (
     aggregate_by_patient,
     answer_set,
     calibrate,
+    cross_validated_forest,
     evaluation_report,
-    six_statistics_cross_validated,
 )
 from deeppneumonia.evaluation.patients import is_answered
 from deeppneumonia.evaluation.plots import save_confusion, save_reliability, save_roc
@@ -125,8 +125,12 @@ def six_statistics(
     found = dict(zip(map(_place, cache.index), slice_statistics(cache), strict=True))
     nothing = np.full(6, np.nan)
     statistics = np.array([found.get(_place(entry), nothing) for entry in scored.entries])
-    return six_statistics_cross_validated(
-        statistics, scored.labels, scored.groups, classes=scored.probabilities.shape[1]
+    return cross_validated_forest(
+        statistics,
+        scored.labels,
+        scored.groups,
+        classes=scored.probabilities.shape[1],
+        what="six statistics",
     )
 
 

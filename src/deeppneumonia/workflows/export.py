@@ -196,7 +196,7 @@ def _patient_auc(
     if len(np.unique(labels)) < 2:
         return None
     groups = [entry.patient_id for entry in entries]
-    found = answer_set(labels, output.probabilities, groups, classes.labels).slices
+    found = answer_set(labels, output.probabilities, groups, classes.labels).patients
     return patient_auc(found.labels, found.probabilities, found.groups)
 
 

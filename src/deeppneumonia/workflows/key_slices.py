@@ -148,10 +148,5 @@ def _on_source(
     heat: NDArray[np.float32], frame: PictureFrame, shape: tuple[int, ...]
 ) -> NDArray[np.float32]:
     """A heat map of the picture, laid onto its source slice; 0 where the picture does not reach."""
-    # Centres, not edges: pixel i of the picture is centred at (i + 0.5) * scale + offset.
-    right, down = 0.5 * frame.x_scale - 0.5, 0.5 * frame.y_scale - 0.5
-    to_source = np.array(
-        [[frame.x_scale, 0, frame.x_offset + right], [0, frame.y_scale, frame.y_offset + down]]
-    )
-    laid = cv2.warpAffine(heat, to_source, (shape[1], shape[0]), flags=cv2.INTER_LINEAR)
+    laid = cv2.warpAffine(heat, frame.matrix, (shape[1], shape[0]), flags=cv2.INTER_LINEAR)
     return np.asarray(laid.clip(0, 1), np.float32)

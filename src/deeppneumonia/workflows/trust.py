@@ -18,8 +18,9 @@ from deeppneumonia.checkpoint import Checkpoint
 from deeppneumonia.datasets import Manifest, ManifestRow
 from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.domain import LungSlice
+from deeppneumonia.evaluation import answer_set
 from deeppneumonia.evaluation.bootstrap import Interval
-from deeppneumonia.evaluation.patients import is_answered, over_classes
+from deeppneumonia.evaluation.patients import is_answered
 from deeppneumonia.evaluation.probes import (
     leave_one_site_out,
     patient_auc_of,
@@ -182,19 +183,24 @@ def _auc_of(answers: Sequence[tuple[_Shown, NDArray[np.float32]]]) -> Measured:
         return "no picture of this kind could be made: the pictures are cut to the lung"
     labels = np.array([one.label for one, _ in answers], np.int64)
     probabilities = np.stack([row for _, row in answers])
-    return _auc_at_hand(labels, probabilities, [one.patient_id for one, _ in answers])
+    return auc_at_hand(labels, probabilities, [one.patient_id for one, _ in answers])
 
 
-def _auc_at_hand(
+def auc_at_hand(
     labels: NDArray[np.int64], probabilities: NDArray[np.floating], groups: Sequence[str]
 ) -> Measured:
-    """Patient AUC over the labels at hand; in words why there is none when there is one label."""
-    present = np.unique(labels)
-    if len(present) < 2:
+    """Patient AUC over the labels at hand, not calibrated; in words why there is none.
+
+    Args:
+        labels: (n,) class index of each slice.
+        probabilities: (n, C) of each slice, averaged by patient before they are rescaled.
+        groups: n patient keys.
+    """
+    if len(np.unique(labels)) < 2:
         return "there is one label only"
-    codes = np.searchsorted(present, labels)
-    answers = over_classes(np.asarray(probabilities, np.float64), present.tolist())
-    return patient_auc_of(codes, answers, groups)
+    names = [str(number) for number in range(probabilities.shape[1])]
+    patients = answer_set(labels, probabilities, groups, names).patients
+    return patient_auc_of(patients.labels, patients.probabilities, patients.groups)
 
 
 def _features(scored: Scored) -> dict[str, Any]:
@@ -238,7 +244,7 @@ def _within_sites(scored: Scored) -> dict[str, Measured]:
         rows = np.flatnonzero(answered & (sites == site))
         groups = [scored.groups[row] for row in rows]
         found[site] = (
-            _auc_at_hand(scored.labels[rows], scored.probabilities[rows], groups)
+            auc_at_hand(scored.labels[rows], scored.probabilities[rows], groups)
             if len(rows)
             else "no patient was answered"
         )
