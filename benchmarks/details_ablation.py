@@ -63,18 +63,12 @@ class Mixed(DreNetFpn):
         mixed = self.share * pictures.float()
         return super().forward(mixed + (1 - self.share) * pictures[self.partner].float())
 
-    def loss(
-        self,
-        output: NetworkOutput,
-        targets: Tensor,
-        class_weights: Tensor | None = None,
-        lesions: Tensor | None = None,
-    ) -> Tensor:
+    def loss(self, output: NetworkOutput, targets: Tensor, *known: Tensor | None) -> Tensor:
         """That of both labels, as far as each is in the picture."""
-        own = super().loss(output, targets, class_weights, lesions)
+        own = super().loss(output, targets, *known)
         if not self.training:
             return own
-        others = super().loss(output, targets[self.partner], class_weights, lesions)
+        others = super().loss(output, targets[self.partner], *known)
         return self.share * own + (1 - self.share) * others
 
 

@@ -30,6 +30,7 @@ from tqdm import trange
 from deeppneumonia.datasets import SliceCache, build_cache, read_manifest
 from deeppneumonia.evaluation.comparison import auc_interval, delong_test
 from deeppneumonia.models import Network, create_model, load_start_weights
+from deeppneumonia.models.dre_net_fpn import GatedAttention
 from deeppneumonia.preprocessing import Intensity, PreprocessConfig
 from deeppneumonia.reports.comparison import difference_cells, score_cell
 from deeppneumonia.workflows.comparison_store import TESTED, read_comparison
@@ -100,15 +101,14 @@ def features_averaged(train: Patients, _: Patients, test: Patients, label: Mappi
 class Attentive(nn.Module):
     """Logits (P, 2) of P patients, each slice weighed by what it holds (gated attention)."""
 
-    def __init__(self, width: int, units: int = 16) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.content, self.gate = nn.Linear(width, units), nn.Linear(width, units)
-        self.score = nn.Linear(units, 1)
+        self.attention = GatedAttention(width, 16)
         self.answer = nn.Linear(width, len(CLASSES))
 
     def forward(self, slices: Tensor, is_of: Tensor) -> Tensor:
         """From all slices (n, D), and whose each is, (P, n)."""
-        scores = self.score(self.content(slices).tanh() * self.gate(slices).sigmoid())[:, 0]
+        scores = self.attention.scores(slices)  # (n,)
         weights = torch.where(is_of, scores, -torch.inf).softmax(dim=1)  # (P, n)
         return self.answer(weights @ slices)
 
@@ -125,7 +125,7 @@ def begun_at_mean(network: Attentive, train: Patients, label: Mapping[str, int])
     head = mean_head(train, label)
     weight, bias = (torch.from_numpy(part).float() / 2 for part in (head.coef_, head.intercept_))
     with torch.no_grad():
-        for part in network.score.parameters():
+        for part in network.attention.score.parameters():
             part.zero_()
         network.answer.weight.copy_(torch.cat([-weight, weight]))
         network.answer.bias.copy_(torch.cat([-bias, bias]))

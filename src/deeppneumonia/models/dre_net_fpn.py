@@ -138,9 +138,13 @@ class GatedAttention(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Weights (N, n) of vectors (N, n, W): 0 to 1, a picture's sum to 1."""
+        return self.scores(vectors).softmax(dim=1)
+
+    def scores(self, vectors: Tensor) -> Tensor:
+        """(..., n) of vectors (..., n, W): what the softmax over them makes weights of."""
         hidden = self.content(vectors).tanh() * self.gate(vectors).sigmoid()
-        weights: Tensor = self.score(hidden).squeeze(-1).softmax(dim=1)
-        return weights
+        found: Tensor = self.score(hidden).squeeze(-1)
+        return found
 
 
 def pool_boxes(fine: Tensor, boxes: Tensor) -> Tensor:
