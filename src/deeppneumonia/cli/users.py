@@ -61,7 +61,7 @@ def remove(name: Name, config: Config = None, data: DataFolder = None) -> None:
             abort=True,
         )
     if not services.accounts.remove_user(name):
-        raise ConfigError(f"There is no user called {name!r}: see deeppneumonia users list.")
+        raise _nobody(name)
     services.audit.write("console", "user removed", name)
 
 
@@ -108,7 +108,7 @@ def revoke(
     """
     services = _open(config, data)
     if name not in dict(services.accounts.users()):
-        raise ConfigError(f"There is no user called {name!r}: see deeppneumonia users list.")
+        raise _nobody(name)
     ended = services.accounts.revoke(name)
     services.audit.write("console", "secrets revoked", name)
     remark(f"{ended} sessions and tokens of {name} were ended.", quiet=quiet)
@@ -136,3 +136,7 @@ def _open(config: "Config", data: "DataFolder") -> "Services":
     from deeppneumonia.server.services import open_services
 
     return open_services(settings, wait_s=0)
+
+
+def _nobody(name: str) -> ConfigError:
+    return ConfigError(f"There is no user called {name!r}: see deeppneumonia users list.")
