@@ -1,5 +1,6 @@
 r"""What the choices in DRE-Net on a feature pyramid are worth: other numbers of details, no ranking
-loss, black around the lung, a larger picture, mixed pictures.
+loss, black around the lung, the grey scale, a larger picture, other changes in training, another
+start.
 
     python benchmarks/details_ablation.py --data DATA --weights WEIGHTS --out OUT
     python benchmarks/details_ablation.py --data DATA --weights WEIGHTS --out OUT --only black
@@ -14,15 +15,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 from torch import Tensor
 from torch.distributions import Beta
+from torch.nn import functional as F
 
 from deeppneumonia.evaluation.comparison import auc_interval
 from deeppneumonia.models.dre_net_fpn import DreNetFpn
 from deeppneumonia.models.network import NetworkOutput
 from deeppneumonia.models.registry import DETAIL_NETWORKS
-from deeppneumonia.preprocessing import Fill
+from deeppneumonia.preprocessing import Fill, Intensity
 from deeppneumonia.reports.comparison import paired_cells, score_cell
 from deeppneumonia.workflows.compare import compare
 from deeppneumonia.workflows.comparison_numbers import paired_tests, patient_answers
@@ -72,25 +75,59 @@ class Mixed(DreNetFpn):
         return self.share * own + (1 - self.share) * others
 
 
+BLUR_PX = 1.5
+"""Standard deviation of the softest kernel; the sharpest takes as much away as this one adds."""
+
+
+class OtherKernels(DreNetFpn):
+    """Learns from pictures as softer and sharper reconstruction kernels might have shown them."""
+
+    def forward(self, pictures: Tensor) -> NetworkOutput:
+        """As ever, but for pictures that are learned from: each is blurred or sharpened first."""
+        if not self.training:
+            return super().forward(pictures)
+        grey = pictures.float()
+        line = torch.from_numpy(cv2.getGaussianKernel(9, BLUR_PX)).to(grey)  # (9, 1)
+        soft = F.conv2d(F.pad(grey, (4, 4, 4, 4), mode="reflect"), (line @ line.T)[None, None])
+        sharpness = 2 * torch.rand(len(grey), 1, 1, 1, device=grey.device) - 1
+        return super().forward((grey + sharpness * (grey - soft)).clamp(0, 255))
+
+
 NETWORKS: dict[str, type[DreNetFpn]] = {
     "mixed": Mixed,
+    "other-kernels": OtherKernels,
     "unranked": Unranked,
     **{name: with_details(*counts) for name, counts in DETAILS.items()},
 }
-PICTURES: dict[str, dict[str, Any]] = {"black": {"fill": Fill.BLACK}, "320px": {"picture_px": 320}}
+NO_GREY_CHANGES = {"brightness": 0.0, "contrast": 0.0, "gamma": 0.0}
+CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "black": ("preprocessing", {"fill": Fill.BLACK}),
+    "320px": ("preprocessing", {"picture_px": 320}),
+    "grey-as-it-came": ("preprocessing", {"intensity": Intensity.WINDOW}),
+    "grey-unchanged": ("augmentation", NO_GREY_CHANGES),
+    "averaged-weights": ("training", {"weight_average": 0.95}),
+}
+"""Other entries of the recipe: of which table, and which. The average is that of the last 20 of 135
+steps."""
+
+SELF_SUPERVISED = "self-supervised"
 
 
-def contenders(base: Contender) -> list[Contender]:
+def contenders(base: Contender, self_supervised: Path | None) -> list[Contender]:
     """The network as it is, then each variant, known to the registry by its name."""
     found = [base]
-    for name, change in PICTURES.items():
-        preprocessing = replace(base.recipe.preprocessing, **change)
-        recipe = replace(base.recipe, name=name, preprocessing=preprocessing)
+    for name, (table, change) in CHANGES.items():
+        changed = replace(getattr(base.recipe, table), **change)
+        recipe = replace(base.recipe, **{"name": name, table: changed})
         found.append(replace(base, name=name, recipe=recipe))
     for name, network in NETWORKS.items():
         DETAIL_NETWORKS[name] = (network, "resnet50")
         recipe = replace(base.recipe, name=name, model=name)
         found.append(replace(base, name=name, recipe=recipe))
+    if self_supervised:
+        recipe = replace(base.recipe, name=SELF_SUPERVISED)
+        start = str(self_supervised)
+        found.append(replace(base, name=SELF_SUPERVISED, recipe=recipe, start=start))
     return found
 
 
@@ -120,11 +157,16 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="folder of the start weights")
     parser.add_argument("--out", type=Path, required=True, help="folder of the comparison")
     parser.add_argument("--only", nargs="*", help="variants to train; all unless given")
+    parser.add_argument(
+        "--self-supervised",
+        type=Path,
+        help="start of self_supervised_start.py, tried too",
+    )
     options = parser.parse_args()
     plan = read_plan(RECIPE, data=options.data, weights=options.weights, models=[BASE])
     chosen = [
         one
-        for one in contenders(plan.contenders[0])
+        for one in contenders(plan.contenders[0], options.self_supervised)
         if options.only is None or one.name in (BASE, *options.only)
     ]
     compare(replace(plan, contenders=tuple(chosen), external=()), options.out, announce=print)
