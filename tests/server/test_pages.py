@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -194,6 +195,23 @@ def test_a_readers_word_becomes_a_line_of_the_manifest(
     (row,) = csv.DictReader(io.StringIO(client.get("/feedback.csv").text))
     assert row["label"] == "bacterial" and row["study_id"] == id
     assert (services.storage.data / row["path"]).is_file()
+
+
+def test_a_token_that_only_reads_gives_no_label(
+    client: TestClient, services: Services, token: Callable[..., dict[str, str]]
+) -> None:
+    id = answered(services, diagnosed())
+    said = {"agrees": "true"}
+    where = f"/studies/{id}/feedback"
+    refused = client.post(where, data=said, headers=token("anna", "admin", "read,read-all"))
+    assert refused.status_code == 403 and "'submit'" in refused.text
+    assert FeedbackStore(services.database).labels() == {}
+    writes = token("anna", "admin", "read,read-all,submit")
+    assert client.post(where, data=said, headers=writes, follow_redirects=False).status_code == 303
+    services.accounts.add_user("vera", "correct horse battery", "viewer")
+    client.cookies.set("deeppneumonia_session", services.accounts.open_session("vera", 1))
+    own = {"sec-fetch-site": "same-origin"}
+    assert client.post(where, data=said, headers=own, follow_redirects=False).status_code == 303
 
 
 def test_readers_who_say_different_things_give_no_label(services: Services) -> None:

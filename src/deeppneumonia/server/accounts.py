@@ -63,6 +63,11 @@ class Principal:
         return owner == self.name or bool(self.rights & {Right.READ_ALL, Right.ADMIN})
 
     @property
+    def judges(self) -> bool:
+        """Whether this word on an answer counts: a person's, or a program's that may submit."""
+        return bool(self.session) or self.may(Right.SUBMIT)
+
+    @property
     def listed_owner(self) -> str | None:
         """Whose studies a list shows; None for everybody's."""
         return None if self.may(Right.READ_ALL) else self.name

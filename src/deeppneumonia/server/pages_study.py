@@ -116,6 +116,8 @@ def take_feedback(
     `answer` says which one was on the page, for the study may have been read again since.
     """
     job = visible_job(id, services, principal)
+    if not principal.judges:  # what is said here becomes labels
+        raise HTTPException(403, f"A token needs the scope {str(Right.SUBMIT)!r} for this.")
     page = _page(job, services)
     if page is None:
         raise HTTPException(409, "The study has no answer yet.")
