@@ -41,9 +41,8 @@ def main() -> None:
 
     def examine_one(index: int) -> None:
         from deeppneumonia.preprocessing.examination import _examine_slice
-        from deeppneumonia.preprocessing.squares import SquareGrid
-
-        _examine_slice(index, volume.slice(index), volume, SquareGrid.of(volume), config)
+        
+        _examine_slice(index, volume.slice(index), volume, config)
 
     show("read: 300 headers, sorted and checked", lambda: read_volume(study))
     show("lungs: 15 slices decoded, examined and checked", lungs)

@@ -93,12 +93,13 @@ def test_boxes_of_the_picture_come_back_to_source_pixels(
 
 
 def test_a_grid_never_grows_without_measure() -> None:
-    thin = volume_of(np.zeros((1, 512, 512), np.int16), Unit.HU, (5.0, 0.001, 50.0))
-    assert max(SquareGrid.of(thin).square) == MAX_SIDE_PX
+    slices = np.zeros((1, 512, 512), np.int16)
+    thin = volume_of(slices, Unit.HU, (5.0, 0.001, 50.0))
+    assert max(SquareGrid.of(slices[0], thin).square) == MAX_SIDE_PX
 
 
 def test_fractional_values_stay_fractional() -> None:
     half = np.full((1, 64, 64), -0.5, np.float32)
-    grid = SquareGrid.of(volume_of(half, Unit.HU, (5.0, 1.4, 0.7)))
+    grid = SquareGrid.of(half[0], volume_of(half, Unit.HU, (5.0, 1.4, 0.7)))
     assert grid.square == (128, 64)
     assert (grid.to_square(half[0]) == -0.5).all()

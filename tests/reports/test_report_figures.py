@@ -115,3 +115,29 @@ def test_heat_colours_grow_brighter_with_heat() -> None:
     ramp = heat_colours(np.linspace(0, 1, 50, dtype=np.float32)[None])
     brightness = ramp[0].astype(float) @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(brightness) > 0).all()
+
+
+def test_of_a_slice_far_wider_than_a_chest_the_chest_is_shown(
+    covid: PatientDiagnosis, ct_context: ReportContext, draw_keys: Keys
+) -> None:
+    document = compose(covid, draw_keys(covid), ct_context)
+    assert document.geometry is not None
+    wide = replace(document.geometry, row_mm=1.25, column_mm=1.25)  # 640 mm, as PET-CT has it
+    lung = np.zeros((512, 512), np.bool_)
+    lung[200:300, 150:350] = True  # shown with 48 pixels around it: 196 rows, 296 columns
+    heat = np.zeros((512, 512), np.float32)
+    heat[220:240, 180:200] = 1
+    key = replace(draw_keys(covid)[0], lung_mask=lung, saliency=SaliencyMap(6, "covid", heat))
+    detail = (Detail(Box(202, 252, 252, 292), 0.9),)
+    key = replace(key, prediction=replace(key.prediction, details=detail))
+    picture = draw_key_slice(key, document.key_findings[0], wide)
+    scale = PANEL_PX / 296
+    height, start = round(196 * scale), PANEL_PX + GAP_PX
+    assert picture.shape[1] == 2 * PANEL_PX + GAP_PX
+    left, right = picture[:height, :PANEL_PX], picture[:height, start:]
+    boxed = np.argwhere((right == np.array(BOX_RGB)).all(axis=2))
+    assert np.abs(boxed.max(axis=0) - np.array([292 - 152, 252 - 102]) * scale).max() <= 3
+    changed = np.argwhere((left != right).any(axis=2))
+    assert np.abs(changed.min(axis=0) - np.array([220 - 152, 180 - 102]) * scale).max() <= 5
+    whole = draw_key_slice(key, document.key_findings[0], document.geometry)
+    assert whole.shape[0] > picture.shape[0]

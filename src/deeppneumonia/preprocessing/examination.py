@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +15,7 @@ from deeppneumonia.errors import PreprocessingError
 from deeppneumonia.preprocessing.config import PreprocessConfig
 from deeppneumonia.preprocessing.crops import find_cut_lungs
 from deeppneumonia.preprocessing.lungs import find_lungs
+from deeppneumonia.preprocessing.morphology import Mask
 from deeppneumonia.preprocessing.picture import make_picture
 from deeppneumonia.preprocessing.slices import equal_slices
 from deeppneumonia.preprocessing.squares import SquareGrid
@@ -59,6 +61,17 @@ class DroppedSlice:
     """The kind with its figures, for a person."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """The part of a slice that was looked at, small."""
+
+    pixels: NDArray[np.float32]
+    """In the unit of the volume."""
+
+    lung: Mask
+    """The lungs in it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
     """Everything that preprocessing found out about a volume."""
@@ -66,8 +79,8 @@ class Examination:
     kept: tuple[LungSlice, ...]
     """From the feet; may be empty."""
 
-    reduced: tuple[NDArray[np.float32], ...]
-    """Of each kept slice, a small copy in the unit of the volume: nothing is decoded twice."""
+    reduced: tuple["Reduced", ...]
+    """Of each kept slice, a small copy: nothing is decoded twice."""
 
     whole: Mapping[int, NDArray[Any]]
     """The first, the middle and the last slice that were examined, by index, as they were read."""
@@ -101,13 +114,12 @@ def examine(
 ) -> Examination:
     """The same as `preprocess`, with an account of what was dropped and noticed; never refuses."""
     indices = equal_slices(len(volume), config.slices)
-    grid = SquareGrid.of(volume)
     stay = {indices[0], indices[len(indices) // 2], indices[-1]}
     whole, found = {}, []
     with ThreadPoolExecutor(THREADS) as pool:
         # Decoded here one after the other, while the lungs of those before are being found.
         for index, pixels in zip(indices, volume.slices(indices), strict=True):
-            found.append(pool.submit(_examine_slice, index, pixels, volume, grid, config))
+            found.append(pool.submit(_examine_slice, index, pixels, volume, config))
             if index in stay:
                 whole[index] = pixels
     looked = [each.result() for each in found]
@@ -132,13 +144,14 @@ class _Looked:
 
     lung_px: int
     kept: LungSlice | None = None
-    reduced: NDArray[np.float32] | None = None
+    reduced: Reduced | None = None
     dropped: DroppedSlice | None = None
 
 
 def _examine_slice(
-    index: int, pixels: NDArray[Any], volume: Volume, grid: SquareGrid, config: PreprocessConfig
+    index: int, pixels: NDArray[Any], volume: Volume, config: PreprocessConfig
 ) -> _Looked:
+    grid = SquareGrid.of(pixels, volume)
     seen = grid.to_square(pixels)
     grey = in_lung_window(seen, volume.unit, config)
     lung = _lung(seen, grey, volume)
@@ -156,7 +169,14 @@ def _examine_slice(
         frame=grid.frame_to_source(frame),
         lung_fraction=float(source_lung.mean()),
     )
-    return _Looked(lung_px, kept, at_working_size(seen.astype(np.float32)))
+    return _Looked(lung_px, kept, _reduced(seen, source_lung[grid.window]))
+
+
+def _reduced(seen: NDArray[Any], lung: NDArray[np.bool_]) -> Reduced:
+    pixels = at_working_size(seen.astype(np.float32))
+    size = pixels.shape[::-1]
+    small = cv2.resize(lung.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    return Reduced(pixels, np.asarray(small, np.uint8))
 
 
 def _lung(pixels: NDArray[Any], grey: NDArray[np.uint8], volume: Volume) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.domain import LungSlice, QualityFlag, Unit, Volume
-from deeppneumonia.preprocessing.examination import THREADS, Examination
+from deeppneumonia.preprocessing.examination import THREADS, Examination, Reduced
 from deeppneumonia.preprocessing.morphology import (
     Mask,
     convex_hull,
@@ -110,18 +110,15 @@ def check_input(volume: Volume, examination: Examination) -> InputReport:
 
 def _chests(volume: Volume, examination: Examination) -> list[_Chest]:
     with ThreadPoolExecutor(THREADS) as pool:
-        units = repeat(volume.unit)
-        found = pool.map(_around, units, examination.kept, examination.reduced)
+        found = pool.map(_around, repeat(volume.unit), examination.reduced)
         return [chest for chest in found if chest is not None]
 
 
-def _around(unit: Unit, lung_slice: LungSlice, pixels: NDArray[np.float32]) -> _Chest | None:
-    view = look(pixels, unit)
+def _around(unit: Unit, seen: Reduced) -> _Chest | None:
+    view = look(seen.pixels, unit)
     if view is None:
         return None
-    size = view.grey.shape[::-1]
-    mask = lung_slice.lung_mask.astype(np.uint8)
-    lung: Mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+    lung = seen.lung
     tissue = cv2.erode(view.body & (1 - dilate_disk(lung, 3)), disk(2)) > 0
     if not lung.any() or not tissue.any():
         return None
@@ -133,7 +130,7 @@ def _around(unit: Unit, lung_slice: LungSlice, pixels: NDArray[np.float32]) -> _
         between=float(between.sum() / lung.sum()),
         lung_of_body=float(lung.sum() / (view.body | lung).sum()),
         white_corners=_has_white_corners(view),
-        enhanced=_enhanced(pixels, lung, between) if unit is Unit.HU else None,
+        enhanced=_enhanced(seen.pixels, lung, between) if unit is Unit.HU else None,
     )
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from deeppneumonia.domain import Box, KeySlice
+from deeppneumonia.reports.chest_part import chest_part
 from deeppneumonia.reports.document import KeyFinding, PictureGeometry
 from deeppneumonia.reports.palette import BOX_RGB
 
@@ -43,8 +44,10 @@ def draw_key_slice(
     """Two panels over a legend, as (height, width, 3) RGB.
 
     Left the slice in the lung window; right the same slice under its heat map, with one box for
-    each detail. Where the heat is 0 the right panel is the left one, pixel by pixel.
+    each detail. Where the heat is 0 the right panel is the left one, pixel by pixel. A slice far
+    wider than a chest is cut to the chest.
     """
+    key = chest_part(key, geometry)
     panel = _panel(key.grey.shape, geometry)
     plain = _enlarged(key.grey, panel)
     tinted = _with_heat(plain, key, panel)
