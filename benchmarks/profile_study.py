@@ -41,7 +41,7 @@ def main() -> None:
 
     def examine_one(index: int) -> None:
         from deeppneumonia.preprocessing.examination import _examine_slice
-        
+
         _examine_slice(index, volume.slice(index), volume, config)
 
     show("read: 300 headers, sorted and checked", lambda: read_volume(study))

@@ -1,4 +1,6 @@
-"""Packed voxels of a MetaImage or NRRD, unpacked here: the toolkit takes damaged ones for whole.
+"""Voxels of a MetaImage or NRRD as stored: the toolkit takes damaged ones for whole.
+
+Packed ones are unpacked here, and more raw ones than the header states are refused.
 
 SimpleITK 2.5 was seen to fill up what packed voxels of a MetaImage lack with zeros, to give back
 whatever stood in memory where CompressedDataSize is missing, and to leave the checksum of an NRRD
@@ -16,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.domain.study import SourceKind
+from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.text_headers import HEADER_BYTES, DamagedVolumeError
 
 HEADER_END = {
@@ -81,6 +84,24 @@ def packed_voxels(
     return np.frombuffer(_unpacked(content, int(np.prod(shape)) * dtype.itemsize), dtype).reshape(
         shape
     )
+
+
+def check_raw_size(
+    file: Path, pixels: Path, fields: Mapping[str, str], kind: SourceKind, stated_bytes: int
+) -> None:
+    """StudyError for more raw voxels than the header states: it is that of another volume.
+
+    Where the header says that something else stands before the voxels, nothing is known.
+    """
+    is_raw = fields.get("encoding", "raw").lower() == "raw"
+    if not is_raw or any(fields.get(name, "0") != "0" for name in ("headersize", *SKIP_FIELDS)):
+        return
+    stored = pixels.stat().st_size - (_header_bytes(file, kind) if pixels == file else 0)
+    if stored > stated_bytes:
+        raise StudyError(
+            f"The volume holds {stored} bytes of voxels, where its header states {stated_bytes}: "
+            "it may be the header of another volume; convert the study again."
+        )
 
 
 def _header_bytes(file: Path, kind: SourceKind) -> int:

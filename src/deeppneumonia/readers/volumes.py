@@ -17,7 +17,7 @@ from deeppneumonia.readers.display import to_display
 from deeppneumonia.readers.gate import Lease
 from deeppneumonia.readers.limits import check_growth, check_voxels
 from deeppneumonia.readers.nifti import read_nifti_header, read_nifti_voxels
-from deeppneumonia.readers.packed import DTYPES, is_packed, packed_voxels
+from deeppneumonia.readers.packed import DTYPES, check_raw_size, is_packed, packed_voxels
 from deeppneumonia.readers.text_headers import (
     DamagedVolumeError,
     check_extent,
@@ -112,11 +112,14 @@ def _voxels(file: Path, kind: SourceKind) -> tuple[NDArray[Any], float, float]:
     toolkit: Any = SimpleITK
     reader = _open(file, kind)
     fields = header_fields(file, kind)
+    pixel_type = toolkit.GetPixelIDValueAsString(reader.GetPixelID())
+    shape = reader.GetSize()[::-1]
+    pixels = pixel_file(file, kind)
     if is_packed(fields, kind):
-        pixel_type = toolkit.GetPixelIDValueAsString(reader.GetPixelID())
-        shape = reader.GetSize()[::-1]
-        pixels = pixel_file(file, kind)
         return packed_voxels(file, pixels, fields, kind, pixel_type, shape), 1.0, 0.0
+    if pixel_type in DTYPES:
+        stated = int(np.prod(shape)) * np.dtype(DTYPES[pixel_type]).itemsize
+        check_raw_size(file, pixels, fields, kind, stated)
     try:
         voxels: NDArray[Any] = toolkit.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:

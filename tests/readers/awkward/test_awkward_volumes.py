@@ -156,6 +156,8 @@ FAULTS: dict[str, tuple[str, dict[str, Any], str]] = {
         {"encoding": "gzip", "values": np.concatenate([HU, HU[:1]])},
         "damaged",
     ),
+    "MHA, a slice long": ("meta_image", {"values": np.concatenate([HU, HU[:1]])}, "another volume"),
+    "NRRD, a slice long": ("nrrd", {"values": np.concatenate([HU, HU[:1]])}, "another volume"),
     "MHA, as text": ("meta_image", {"BinaryData": "False"}, "stored as text"),
     "NRRD, bzip2": ("nrrd", {"encoding": "bzip2"}, "stored as bzip2"),
     "NRRD, no space": ("nrrd", {"space": " "}, "left and right are unknown"),
