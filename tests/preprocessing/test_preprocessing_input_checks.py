@@ -99,6 +99,21 @@ def test_one_lung_in_most_slices_leaves_the_answer_open() -> None:
     assert "mostly_one_lung" in codes(report)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_lungs_that_the_field_of_view_cuts_off_leave_the_answer_open(seed: int) -> None:
+    volume = phantom(seed).volume
+    narrow = np.ascontiguousarray(volume.array[:, :, 20:84])  # a reconstruction of one lung
+    (flag,) = [
+        flag
+        for flag in report_of(volume_of(narrow, Unit.HU, volume.spacing_mm)).flags
+        if flag.code == "lungs_cut_off"
+    ]
+    assert flag.leaves_open and not flag.blocks
+    assert "lungs_cut_off" not in codes(report_of(volume))
+    # A picture may have been cut close to the lungs by whoever made it.
+    assert "lungs_cut_off" not in codes(report_of(volume_of(narrow, Unit.HU)))
+
+
 def test_what_has_no_lungs_is_not_checked_further() -> None:
     report = pictures(np.zeros((4, 128, 128), np.uint8))
     assert report == InputReport(("lungs",), ())

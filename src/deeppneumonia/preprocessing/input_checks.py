@@ -49,6 +49,10 @@ of the spine, more than the second share above it is contrast medium."""
 LUNGS_MM = (150.0, 420.0)
 """Plausible width of both lungs together, in the widest slice of an adult."""
 
+MAX_EDGE, MAX_CUT_OFF = 0.15, 0.2
+"""Lung that runs along an edge of the slice for this share of the root of its area is cut off by
+it; in whole chests none does. A larger share of slices than the second leaves the answer open."""
+
 WHITEST, JPEG_NOISE = 98.0, 3
 """A corner this near to the percentile of its slice is as bright as bone: air is white here."""
 
@@ -80,8 +84,8 @@ def check_input(volume: Volume, examination: Examination) -> InputReport:
     """Judge whether an examined volume is a chest CT that a network may be asked about.
 
     Flags that block: other than a chest, other than CT in a lung window, a negative. Flags that
-    leave the answer open: contrast medium, implausible size, mirrored pictures, pictures upside
-    down, one lung in most slices.
+    leave the answer open: contrast medium, implausible size, lungs cut off by the field of view,
+    mirrored pictures, pictures upside down, one lung in most slices.
 
     Args:
         volume: what was read.
@@ -94,7 +98,7 @@ def check_input(volume: Volume, examination: Examination) -> InputReport:
     flags: list[QualityFlag] = [*_region(examination), *_one_lung(kept)]
     if volume.has_geometry:
         checked.append("size and spacing")
-        flags += _size(volume, kept)
+        flags += [*_size(volume, kept), *_cut_off(kept)]
     checked.append("orientation")
     flags += _orientation(volume, kept)
     chests = [] if volume.lung_masked else _chests(volume, examination)
@@ -184,6 +188,24 @@ def _size(volume: Volume, kept: Sequence[LungSlice]) -> Found:
         f"to {LUNGS_MM[1]:.0f} mm: a child, or a wrong pixel spacing."
     )
     return (QualityFlag("implausible_size", message, leaves_open=True),)
+
+
+def _cut_off(kept: Sequence[LungSlice]) -> Found:
+    """Of pictures without geometry nobody knows whether they were cut close to the lungs."""
+    cut = sum(_along_an_edge(lung_slice.lung_mask) > MAX_EDGE for lung_slice in kept)
+    if cut <= MAX_CUT_OFF * len(kept):
+        return ()
+    message = (
+        f"The lungs run beyond the edge of the picture in {cut} of {len(kept)} slices: a part of "
+        f"them lies outside the field of view; send the series that shows the whole chest."
+    )
+    return (QualityFlag("lungs_cut_off", message, leaves_open=True),)
+
+
+def _along_an_edge(lung: NDArray[np.bool_]) -> float:
+    """Lung along the edge where most of it lies, as a share of the root of the lung's area."""
+    edges = (lung[0], lung[-1], lung[:, 0], lung[:, -1])
+    return float(max(edge.sum() for edge in edges) / np.sqrt(lung.sum()))
 
 
 def _modality(chests: Sequence[_Chest]) -> Found:
