@@ -17,7 +17,7 @@ from deeppneumonia.preprocessing.crops import find_cut_lungs
 from deeppneumonia.preprocessing.lungs import find_lungs
 from deeppneumonia.preprocessing.morphology import Mask
 from deeppneumonia.preprocessing.picture import make_picture
-from deeppneumonia.preprocessing.slices import equal_slices
+from deeppneumonia.preprocessing.slices import chest_of, equal_slices
 from deeppneumonia.preprocessing.squares import SquareGrid
 from deeppneumonia.preprocessing.view import at_working_size
 from deeppneumonia.preprocessing.windowing import in_lung_window
@@ -113,7 +113,34 @@ def examine(
     config: PreprocessConfig = PreprocessConfig(),  # noqa: B008  (frozen, so sharing is safe)
 ) -> Examination:
     """The same as `preprocess`, with an account of what was dropped and noticed; never refuses."""
-    indices = equal_slices(len(volume), config.slices)
+    part = range(len(volume))
+    indices, whole, looked = _look(volume, part, config)
+    if volume.has_geometry:
+        has_lung = [one.lung_px > 0 for one in looked]
+        chest = chest_of(len(volume), indices, has_lung, volume.spacing_mm[0])
+        if chest is not None:
+            part = chest
+            indices, whole, looked = _look(volume, part, config)
+    kept = [one.kept for one in looked if one.kept is not None]
+    dropped = [one.dropped for one in looked if one.dropped is not None]
+    reduced = [one.reduced for one in looked if one.reduced is not None]
+    lung_px = sum(one.lung_px for one in looked) / len(indices) * len(part)
+    lung_ml = _lung_ml(volume, lung_px)
+    return Examination(
+        kept=tuple(kept),
+        reduced=tuple(reduced),
+        whole=whole,
+        dropped=tuple(dropped),
+        flags=(*_long_scan(volume, part), *_flags(volume, kept, dropped, lung_ml)),
+        facts=_facts(volume, config, kept, dropped, lung_ml),
+    )
+
+
+def _look(
+    volume: Volume, part: range, config: PreprocessConfig
+) -> tuple[list[int], dict[int, NDArray[Any]], list["_Looked"]]:
+    """The equal slices of a part of the scan, three of them whole, and what became of each."""
+    indices = [part[position] for position in equal_slices(len(part), config.slices)]
     stay = {indices[0], indices[len(indices) // 2], indices[-1]}
     whole, found = {}, []
     with ThreadPoolExecutor(THREADS) as pool:
@@ -122,20 +149,7 @@ def examine(
             found.append(pool.submit(_examine_slice, index, pixels, volume, config))
             if index in stay:
                 whole[index] = pixels
-    looked = [each.result() for each in found]
-    kept = [one.kept for one in looked if one.kept is not None]
-    dropped = [one.dropped for one in looked if one.dropped is not None]
-    lung_px = sum(one.lung_px for one in looked)
-    reduced = [one.reduced for one in looked if one.reduced is not None]
-    lung_ml = _lung_ml(volume, lung_px, len(indices))
-    return Examination(
-        kept=tuple(kept),
-        reduced=tuple(reduced),
-        whole=whole,
-        dropped=tuple(dropped),
-        flags=tuple(_flags(volume, kept, dropped, lung_ml)),
-        facts=_facts(volume, config, kept, dropped, lung_ml),
-    )
+    return indices, whole, [each.result() for each in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +220,21 @@ def _verdict(
     return None
 
 
-def _lung_ml(volume: Volume, lung_px: int, examined: int) -> float | None:
-    """Lung volume, each examined slice standing for its equal part of the scan."""
+def _lung_ml(volume: Volume, lung_px: float) -> float | None:
+    """Lung volume, from all pixels of lung."""
     if not volume.has_geometry:
         return None
-    between, down, along = volume.spacing_mm
-    return lung_px * down * along * between * len(volume) / examined / 1000
+    return lung_px * float(np.prod(volume.spacing_mm)) / 1000
+
+
+def _long_scan(volume: Volume, part: range) -> tuple[QualityFlag, ...]:
+    if len(part) == len(volume):
+        return ()
+    message = (
+        f"The scan is {len(volume) * volume.spacing_mm[0]:.0f} mm long and holds more than the "
+        f"chest: the slices examined lie between {part[0]} and {part[-1]}, where the lungs are."
+    )
+    return (QualityFlag("long_scan", message),)
 
 
 def _flags(

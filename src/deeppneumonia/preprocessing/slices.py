@@ -1,5 +1,14 @@
 """Which slices of a scan are looked at."""
 
+from collections.abc import Sequence
+from itertools import groupby
+
+LONGEST_CHEST_MM = 450.0
+"""A chest is scanned over 250 to 400 mm; what is longer holds other regions too."""
+
+LEAST_LUNG_MM = 150.0
+"""Height of the lungs of a small adult; less is their bases at the top of an abdomen."""
+
 
 def equal_slices(total: int, count: int) -> tuple[int, ...]:
     """The scan divided equally into `count` parts: the slice in the middle of each, from the feet.
@@ -22,3 +31,33 @@ def equal_slices(total: int, count: int) -> tuple[int, ...]:
     if total <= count:
         return tuple(range(total))
     return tuple((2 * k + 1) * total // (2 * count) for k in range(count))
+
+
+def chest_of(
+    total: int, indices: Sequence[int], has_lung: Sequence[bool], between_mm: float
+) -> range | None:
+    """Where the lungs lie in a scan that is longer than a chest, such as chest to pelvis.
+
+    Args:
+        total: slices of the whole scan.
+        indices: its `equal_slices`.
+        has_lung: whether lung was found in each of them.
+        between_mm: distance of two slices of the scan.
+
+    Returns:
+        The slices around the longest run with lung, as far as the next examined ones without or
+        the ends of the scan; None in a scan no longer than a chest, with too little lung, or with
+        lung in all slices, and where every slice was examined.
+
+    >>> chest_of(125, [12, 37, 62, 87, 112], [False, False, True, True, True], 5.0)
+    range(38, 125)
+    """
+    if total * between_mm <= LONGEST_CHEST_MM or all(has_lung) or len(indices) == total:
+        return None
+    runs = [list(run) for lung, run in groupby(range(len(indices)), has_lung.__getitem__) if lung]
+    longest = max(runs, key=len, default=[])
+    if len(longest) * total / len(indices) * between_mm < LEAST_LUNG_MM:
+        return None
+    before, after = longest[0] - 1, longest[-1] + 1
+    start = indices[before] + 1 if before >= 0 else 0
+    return range(start, indices[after] if after < len(indices) else total)
