@@ -239,6 +239,25 @@ def test_every_toml_block_is_part_of_a_recipe(block: Block) -> None:
         assert table["model"] in network_names()
 
 
+def defaults_told(text: str) -> dict[str, Any]:
+    """The entries of a table of entry, default and meaning; `...` for a required one."""
+    told = {}
+    for row in rows_of(text):
+        default = {"required": ..., "none": None}.get(row[1])
+        if words_in(row[1]):
+            default = tomllib.loads(f"value = {words_in(row[1])[0]}")["value"]
+        told[words_in(row[0])[0]] = tuple(default) if isinstance(default, list) else default
+    return told
+
+
+def test_the_page_of_the_server_has_every_setting_with_its_default() -> None:
+    pytest.importorskip("sqlalchemy", reason="the extra [serve] is not installed")
+    from deeppneumonia.server.settings import Settings
+
+    told = defaults_told(section(DOCS / "how-to" / "serve.md", "## Settings"))
+    assert told == {entry.name: entry.default for entry in fields(Settings)}
+
+
 @pytest.mark.parametrize("name", ["data", "preprocessing", "augmentation", "training"])
 def test_the_recipe_page_has_every_entry_with_its_default(name: str) -> None:
     configs = {
@@ -248,13 +267,7 @@ def test_the_recipe_page_has_every_entry_with_its_default(name: str) -> None:
         expected = entries_of("DataConfig")
     else:
         expected = {entry.name: entry.default for entry in fields(configs[name])}
-    told = {}
-    for row in rows_of(section(REFERENCE / "recipe.md", f"## `[{name}]`")):
-        default = {"required": ..., "none": None}.get(row[1])
-        if words_in(row[1]):
-            default = tomllib.loads(f"value = {words_in(row[1])[0]}")["value"]
-        told[words_in(row[0])[0]] = tuple(default) if isinstance(default, list) else default
-    assert told == expected
+    assert defaults_told(section(REFERENCE / "recipe.md", f"## `[{name}]`")) == expected
 
 
 def network_names() -> set[str]:

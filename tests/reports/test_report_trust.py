@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pypdfium2
+import pytest
 
 from deeppneumonia.domain import PatientDiagnosis, QualityFlag
 from deeppneumonia.reports import ReportContext
@@ -10,6 +11,7 @@ from deeppneumonia.reports.composition import compose
 from deeppneumonia.reports.html import render_html
 from deeppneumonia.reports.pdf import render_pdf
 from deeppneumonia.reports.trust import trust_lines
+from deeppneumonia.reports.trust_page import Curve, TrustPage, render_trust
 
 KNOWN = {"checked": ["lungs", "body region"], "distance": 1.234, "limit": 2.5}
 UNKNOWN = {"checked": ["lungs"], "distance": None, "limit": None}
@@ -49,6 +51,16 @@ def test_a_refusal_counts_its_reasons_and_claims_no_distance(refused: PatientDia
 
 def test_a_study_that_was_never_read_has_no_such_lines(refused: PatientDiagnosis) -> None:
     assert trust_lines(replace(refused, quality={})) == ()
+
+
+@pytest.mark.parametrize(("worst", "top"), [(0.0, 0.2), (0.28, 0.4), (0.6, 0.6), (1.0, 1.0)])
+def test_no_share_of_wrong_answers_is_above_all_of_them(worst: float, top: float) -> None:
+    page = TrustPage(
+        headline="", status="clean", grave=(), fine=(), tables=(), abstention=(),
+        curves=(Curve("least confident first", ((0.1, worst), (1.0, 0.0)), 0.1),), provenance=(),
+    )  # fmt: skip
+    assert page.highest_risk == top
+    assert f">{100 * top:.0f}%</text>" in render_trust(page)
 
 
 def test_both_lines_stand_on_the_page_and_on_paper(

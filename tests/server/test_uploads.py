@@ -105,6 +105,17 @@ def test_pictures_of_two_folders_stay_apart_as_on_the_command_line(
     assert sent("a/1.png", "a/2.png", "b/1.png")[0] == apart != together
 
 
+def test_a_file_that_comes_again_with_its_name_is_another_study(client: TestClient) -> None:
+    """A volume is known by its name: without one it is refused, which its sender can then mend."""
+    bare = {"Content-Type": "application/octet-stream"}
+    named = bare | {"Content-Disposition": 'attachment; filename="chest.mha"'}
+    sent = [
+        client.post("/api/v1/studies", content=b"volume", headers=headers)
+        for headers in (bare, bare, named, named)
+    ]
+    assert [answer.status_code for answer in sent] == [202, 200, 202, 200]
+
+
 def test_a_volume_in_two_files_is_sent_in_one(client: TestClient) -> None:
     files = [("files", ("ct.mhd", b"ElementDataFile = ct.raw")), ("files", ("ct.raw", b"x"))]
     answer = client.post("/api/v1/studies", files=files)

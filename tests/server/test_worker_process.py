@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 from deeppneumonia import Diagnoser
 from deeppneumonia.reports import to_json
@@ -156,6 +157,27 @@ def test_a_worker_without_its_model_says_why_and_ends(tmp_path: Path) -> None:
         said = worker.stderr.read()  # to its end, while the server lives
     assert worker.returncode == 3
     assert "nowhere" in said and "Traceback" not in said
+
+
+def test_the_log_has_a_line_for_each_study_that_was_read(
+    client: TestClient, settings: Settings, checkpoint: Path
+) -> None:
+    """Also for one that is refused before the network's turn; it names the study by its id."""
+    head = {"Content-Type": "application/zip"}
+    id = client.post("/api/v1/studies", content=b"no zip", headers=head).json()["id"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "deeppneumonia.server.worker"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as worker:
+        assert worker.stdin is not None and worker.stderr is not None
+        worker.stdin.write(settings.but(checkpoint=str(checkpoint)).to_json() + "\n")
+        worker.stdin.flush()
+        eventually(lambda: client.get(f"/api/v1/studies/{id}").json()["state"] == "done")
+        worker.stdin.close()
+        said = worker.stderr.read()
+    assert f"job {id}: refused in" in said
 
 
 SLOW = """

@@ -105,5 +105,5 @@ def test_a_manifest_without_healthy_training_people_is_refused(
     lines = people.read_text().splitlines()
     sick = people.parent / "sick.csv"
     sick.write_text("\n".join([lines[0], *(line for line in lines if ",covid," in line)]) + "\n")
-    with pytest.raises(ManifestError, match="name a manifest with rows whose label is healthy"):
+    with pytest.raises(ManifestError, match="name a manifest of people, not of phantoms"):
         paint_manifests([sick], tmp_path, copies=1, workers=1)

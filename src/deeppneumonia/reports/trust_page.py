@@ -1,5 +1,6 @@
 """What a network relies on, as one page: no network, no script, no second file."""
 
+import math
 from dataclasses import dataclass
 
 from deeppneumonia.reports.audit import WIDTH, AucTable, auc_scale
@@ -49,9 +50,9 @@ class TrustPage:
 
     @property
     def highest_risk(self) -> float:
-        """Top of the chart."""
+        """Top of the chart: a fifth or more of them, so that its quarters are whole per cents."""
         risks = [risk for curve in self.curves for _, risk in curve.points]
-        return max([0.1, *risks]) * 1.1
+        return math.ceil(5 * max([0.1, *risks])) / 5
 
 
 def render_trust(page: TrustPage) -> str:

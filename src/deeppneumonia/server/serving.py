@@ -38,7 +38,8 @@ def serve(
     if settings.way_in and not settings.oidc and not services.accounts.users():
         raise ConfigError(
             f"{settings.way_in}, and there is no user yet: add one with `deeppneumonia users add "
-            "NAME --role admin`, or listen on 127.0.0.1 without a proxy."
+            "NAME --role admin` and the same --config and --data, or listen on 127.0.0.1 without "
+            "a proxy."
         )
     app = create_app(settings, services)  # refuses wrong settings before anything is started
     listener = _listen(settings)

@@ -26,7 +26,8 @@ from deeppneumonia.server.jobs import Claim
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
 
-logger = logging.getLogger(__name__)
+# By name: this module runs as `__main__`, which is no part of the log that is shown.
+logger = logging.getLogger("deeppneumonia.server.worker")
 
 POLL_S = 0.25
 SEEN_EVERY_S = 5.0

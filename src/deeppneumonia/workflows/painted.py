@@ -84,8 +84,8 @@ def paint_manifests(
     if not rows:
         raise ManifestError(
             "There is no healthy slice with whole lungs that a training may see, and lesions are "
-            "painted into those: name a manifest with rows whose label is healthy and whose split "
-            "is train or blank."
+            "painted into those: name a manifest of people, not of phantoms, with rows whose label "
+            "is healthy and whose split is train or blank."
         )
     painted = replace(real, folder=out).with_rows(rows)
     write_manifest(painted, out / "manifest.csv")
