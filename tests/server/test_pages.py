@@ -197,6 +197,18 @@ def test_a_readers_word_becomes_a_line_of_the_manifest(
     assert (services.storage.data / row["path"]).is_file()
 
 
+def test_a_reader_may_say_what_a_refused_study_shows(
+    client: TestClient, services: Services
+) -> None:
+    id = answered(services, refused())
+    page = client.get(f"/studies/{id}", headers=HTML).text
+    assert "To refuse it was" in page and "The answer is" not in page
+    said = {"agrees": "true", "label": "bacterial"}
+    client.post(f"/studies/{id}/feedback", data=said)
+    assert "agrees: Bacterial pneumonia" in client.get(f"/studies/{id}", headers=HTML).text
+    assert FeedbackStore(services.database).labels() == {id: "bacterial"}
+
+
 def test_a_token_that_only_reads_gives_no_label(
     client: TestClient, services: Services, token: Callable[..., dict[str, str]]
 ) -> None:

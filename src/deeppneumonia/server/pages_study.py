@@ -127,7 +127,7 @@ def take_feedback(
     feedback = Feedback(
         reader=principal.name,
         agrees=agrees,
-        label=job.diagnosis if agrees else said,
+        label=job.diagnosis if agrees and job.diagnosis else said,
         comment=comment.strip(),
     )
     if not FeedbackStore(services.database).add(job, feedback):
