@@ -126,3 +126,17 @@ def test_who_stops_a_command_sees_no_traceback(
     command = [sys.executable, "-c", program, "split", str(tmp_path / "m.csv"), "-o", "n.csv"]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (code, words)
+
+
+def test_reports_of_an_earlier_call_with_more_studies_are_named(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "no-study").mkdir()
+    (tmp_path / "out" / "2024").mkdir(parents=True)  # somebody's own
+    for count, words in ((2, ""), (1, "also holds 001, 002: reports of an earlier call")):
+        studies = [str(tmp_path / "no-study")] * count
+        shown = CliRunner().invoke(
+            app, ["diagnose", *studies, "-c", str(checkpoint), "-o", str(tmp_path / "out")]
+        )
+        assert shown.exit_code == 3  # refused, with a report
+        assert words in shown.stderr and ("also holds" in shown.stderr) == bool(words)
