@@ -6,24 +6,8 @@
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from deeppneumonia.domain import (
-    Box,
-    ClassSet,
-    Detail,
-    Diagnosis,
-    LungSlice,
-    PatientDiagnosis,
-    QualityFlag,
-    Series,
-    SlicePrediction,
-    Status,
-    Study,
-    Unit,
-    Volume,
-)
 from deeppneumonia.errors import (
     CheckpointError,
     ConfigError,
@@ -37,11 +21,26 @@ from deeppneumonia.errors import (
 )
 
 if TYPE_CHECKING:
+    from deeppneumonia.domain import (
+        Box,
+        ClassSet,
+        Detail,
+        Diagnosis,
+        LungSlice,
+        PatientDiagnosis,
+        QualityFlag,
+        Series,
+        SlicePrediction,
+        Status,
+        Study,
+        Unit,
+        Volume,
+    )
     from deeppneumonia.preprocessing import PreprocessConfig, preprocess
     from deeppneumonia.readers import read_study, read_volume
     from deeppneumonia.workflows.diagnose import Diagnoser
 
-__version__ = version("deeppneumonia")
+    __version__: str
 
 __all__ = [
     "Box",
@@ -81,11 +80,14 @@ _LATER = {
     "read_study": "deeppneumonia.readers",
     "read_volume": "deeppneumonia.readers",
 }
-"""Looked up when they are asked for: they bring decoders, OpenCV or torch with them."""
+"""Looked up when they are asked for, as the domain objects are: they bring decoders, OpenCV or
+torch with them, and those numpy. The command line listens for Ctrl-C before any of it is loaded."""
 
 
 def __getattr__(name: str) -> Any:
-    """One of `_LATER`, from its room."""
-    if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
+    """The version, or a public name from its room."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("deeppneumonia")
+    if name in __all__:
+        return getattr(import_module(_LATER.get(name, "deeppneumonia.domain")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

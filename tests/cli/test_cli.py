@@ -1,6 +1,7 @@
 """The command line as a person meets it: help, exit codes, data on stdout, remarks on stderr."""
 
 import json
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -14,6 +15,10 @@ from deeppneumonia.cli import app
 COMMANDS = (
     "diagnose", "prepare", "split", "train", "evaluate", "phantom", "models", "doctor", "info",
 )  # fmt: skip
+STOPPED = (
+    "Stopped. Nothing is half-written: the same command goes on from what it keeps, or begins "
+    "anew.\n"
+)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -95,3 +100,43 @@ def test_a_place_that_cannot_be_written_to_is_one_line_and_exit_code_1(tmp_path:
     ran = run("phantom", "--out", str(tmp_path / "file" / "phantoms"))
     assert ran.returncode == 1
     assert len(ran.stderr.strip().splitlines()) == 1 and "Not a directory" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "number", "code", "words"),
+    [
+        ("numpy", signal.SIGINT, 130, ""),
+        ("numpy", signal.SIGTERM, 143, ""),
+        ("deeppneumonia.workflows.prepare", signal.SIGINT, 130, STOPPED),
+        ("deeppneumonia.workflows.prepare", signal.SIGTERM, 143, STOPPED),
+    ],
+    ids=["Ctrl-C in the first second", "SIGTERM then", "Ctrl-C at work", "SIGTERM at work"],
+)
+def test_who_stops_a_command_sees_no_traceback(
+    module: str, number: int, code: int, words: str, tmp_path: Path
+) -> None:
+    program = (
+        "import os, runpy, sys\n"
+        "class Stopping:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), {int(number)})\n"
+        "sys.meta_path.insert(0, Stopping())\n"
+        "runpy.run_module('deeppneumonia', run_name='__main__', alter_sys=True)\n"
+    )
+    command = [sys.executable, "-c", program, "split", str(tmp_path / "m.csv"), "-o", "n.csv"]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (code, words)
+
+
+def test_reports_of_an_earlier_call_with_more_studies_are_named(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "no-study").mkdir()
+    (tmp_path / "out" / "2024").mkdir(parents=True)  # somebody's own
+    for count, words in ((2, ""), (1, "also holds 001, 002: reports of an earlier call")):
+        studies = [str(tmp_path / "no-study")] * count
+        shown = CliRunner().invoke(
+            app, ["diagnose", *studies, "-c", str(checkpoint), "-o", str(tmp_path / "out")]
+        )
+        assert shown.exit_code == 3  # refused, with a report
+        assert words in shown.stderr and ("also holds" in shown.stderr) == bool(words)

@@ -43,6 +43,24 @@ def test_audit_prints_a_table_and_what_was_not_done(tmp_path: Path) -> None:
     assert "audit.html" in shown.stderr and "audit.html" not in shown.stdout
 
 
+def test_audit_says_how_many_rows_it_could_not_look_at(tmp_path: Path) -> None:
+    manifest = pictures(tmp_path)
+    (tmp_path / "0.png").write_bytes(b"no picture")
+    shown = CliRunner().invoke(app, ["audit", str(manifest), "--out", str(tmp_path / "out")])
+    assert "no guess: 1 of 4; line 2: No CT study was found" in shown.stdout
+
+
+def test_evaluate_says_who_got_no_answer_and_why(checkpoint: Path, tmp_path: Path) -> None:
+    manifest = pictures(tmp_path)
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((64, 64), np.uint8))
+    arguments = ["evaluate", "-m", str(manifest), "-c", str(checkpoint), "-o", str(tmp_path / "o")]
+    shown = CliRunner().invoke(app, [*arguments, "--device", "cpu"])
+    assert shown.exit_code == 0, shown.output
+    assert "4 of 4 patients got no answer and are in no score" in shown.stderr
+    assert "4 times: no lung found" in shown.stderr
+
+
 def test_audit_gives_json_alone_on_stdout(tmp_path: Path) -> None:
     arguments = ["audit", str(pictures(tmp_path)), "--out", str(tmp_path / "out"), "--json"]
     shown = CliRunner().invoke(app, arguments)

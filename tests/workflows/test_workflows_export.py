@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from deeppneumonia.datasets import SliceEntry
 from deeppneumonia.datasets.cache import SliceStatus
 from deeppneumonia.errors import ConfigError
 from deeppneumonia.inference import EngineOutput
+from deeppneumonia.reports import OutputError
 from deeppneumonia.workflows.diagnose import Diagnoser
 from deeppneumonia.workflows.export import how_far
 from deeppneumonia.workflows.export_onnx import export_onnx
@@ -66,6 +69,35 @@ def test_an_engine_that_was_not_made_cannot_be_asked_for(checkpoint: Path) -> No
         Diagnoser.load(checkpoint, device="cpu", engine="openvino")
     with pytest.raises(ConfigError, match="auto, torch, openvino"):
         Diagnoser.load(checkpoint, engine="abacus")
+
+
+def test_an_export_that_broke_off_is_no_engine(checkpoint: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.safetensors"
+    shutil.copyfile(checkpoint, own)
+    own.with_suffix(".openvino").mkdir()  # what a full disk leaves, or a kill
+    assert Diagnoser.load(own, device="cpu", engine="auto")._engine.name == "torch, float32"
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_any_slice_is_cut(
+    checkpoint: Path, cohort: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    words = f"export -c {checkpoint} -m {cohort / 'manifest.csv'} -o {tmp_path / 'file' / 'engine'}"
+    shown = CliRunner().invoke(app, [*words.split(), "--cache", str(tmp_path / "cache")])
+    assert isinstance(shown.exception, OutputError)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_one_label_has_no_auc_that_could_have_stayed(
+    checkpoint: Path, cohort: Path, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "one.csv"
+    head, *lines = (cohort / "manifest.csv").read_text().splitlines()
+    manifest.write_text("\n".join([head, *(x for x in lines if ",covid," in x)]) + "\n")
+    words = f"export -c {checkpoint} -m {manifest} -o {tmp_path / 'engine'} --precision f32"
+    shown = CliRunner().invoke(app, [*words.split(), "--data", str(cohort)])
+    assert shown.exit_code == 0, shown.output
+    assert "their AUC unknown (one label)" in shown.stdout
 
 
 ENTRIES = [
@@ -121,8 +153,11 @@ def test_onnx_is_the_whole_network(checkpoint: Path, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     file = tmp_path / "a new folder" / "network.onnx"
-    shown = CliRunner().invoke(app, ["export", "-c", str(checkpoint), "--onnx", str(file)])
-    assert shown.exit_code == 0, shown.output
+    words = ["export", "-c", str(checkpoint), "--onnx", str(file), "--quiet"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "deeppneumonia", *words], capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     pictures = np.random.default_rng(0).integers(0, 256, (3, 128, 128), np.uint8)
     probabilities, features = session.run(None, {"pictures": pictures[:, None]})

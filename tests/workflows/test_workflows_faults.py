@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pydicom
 import pytest
 import torch
@@ -14,6 +16,7 @@ import torch
 from deeppneumonia.checkpoint import CheckpointMetadata, save_checkpoint
 from deeppneumonia.domain import ClassSet
 from deeppneumonia.models import create_model
+from deeppneumonia.phantoms import Form, write_cohort
 from deeppneumonia.preprocessing import PreprocessConfig
 from deeppneumonia.workflows.diagnose import Diagnoser
 from deeppneumonia.workflows.report import write_reading
@@ -123,6 +126,24 @@ def test_a_network_that_came_to_nothing_is_one_line_and_no_answer(
     )  # fmt: skip
     assert code == 3 and len(lines) == 1 and "diverged or its file is damaged" in lines[0]
     assert not [*(tmp_path / "out").glob("*.json")]
+
+
+def test_a_class_of_which_no_picture_is_left_is_named_before_a_training(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write_cohort(tmp_path / "data", per_label=3, shape=(8, 128, 128), form=Form.PNG)
+    for picture in (tmp_path / "data").glob("PHANTOM-healthy-*/*.png"):
+        cv2.imwrite(str(picture), np.full((128, 128), 90, np.uint8))
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'name = "r"\nmodel = "resnet18"\nclasses = ["covid", "bacterial", "healthy"]\n'
+        '[data]\nmanifests = ["manifest.csv"]\n[preprocessing]\npicture_px = 64\n'
+    )
+    code, lines = run(
+        "train", str(recipe), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"),
+        "--quiet",
+    )  # fmt: skip
+    assert code == 1 and len(lines) == 1
+    assert "No train slice of healthy is left after preprocessing" in lines[0]
 
 
 def test_a_disk_that_fills_up_leaves_the_earlier_answer(

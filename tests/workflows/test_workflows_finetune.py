@@ -207,6 +207,19 @@ def test_with_two_patients_the_old_checkpoint_is_kept(
     assert "fine-tuned" not in found["rows"]
 
 
+def test_three_patients_a_label_are_scored_and_prove_nothing(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    manifest = hospital_of_squares(tmp_path / "hospital", patients=6)
+    found = finetune(
+        checkpoint, manifest, tmp_path / "out", FinetuneConfig(sizes=(2,)), device="cpu"
+    )
+    assert "fine-tuned" in found["rows"]
+    assert found["written"] is None
+    assert found["decision"].startswith("Fewer than 4 patients of a label")
+    assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
+
+
 def test_nothing_is_fitted_to_patients_who_are_kept_for_a_test(
     checkpoint: Path, tmp_path: Path
 ) -> None:

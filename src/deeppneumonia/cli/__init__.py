@@ -24,7 +24,7 @@ from deeppneumonia.cli import (
     train,
     users,
 )
-from deeppneumonia.cli.console import show_error
+from deeppneumonia.cli.console import remark, show_error
 from deeppneumonia.errors import DeepPneumoniaError
 
 app = typer.Typer(
@@ -44,6 +44,12 @@ Limits = Annotated[
         metavar="NAME=NUMBER,...",
     ),
 ]
+STOPPED = (130, 143)
+"""What Ctrl-C, by typer, and SIGTERM end with."""
+
+STOPPED_WORDS = (
+    "Stopped. Nothing is half-written: the same command goes on from what it keeps, or begins anew."
+)
 
 
 def _show_version(is_wanted: bool) -> None:
@@ -106,5 +112,7 @@ def main() -> None:
             "on a machine with more."
         )
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code in STOPPED:
+            remark(STOPPED_WORDS)
+        raise

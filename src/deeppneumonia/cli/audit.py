@@ -66,3 +66,8 @@ def _print(found: dict[str, Any]) -> None:
         typer.echo(f"- {sentence}")
     for sentence in found["not_done"]:
         typer.echo(f"  {sentence}")
+    if unread := found["unreadable"]:
+        typer.echo(
+            f"  rows that could not be read, and are in no comparison and no guess: {len(unread)} "
+            f"of {found['rows']}; line {unread[0]['line']}: {unread[0]['reason']}"
+        )

@@ -118,11 +118,21 @@ def _diagnose_each(
         remark(f"[{number}/{len(studies)}] {study}", quiet=quiet or len(studies) == 1)
         folder = out if out is None or len(studies) == 1 else out / f"{number:03d}"
         results.append(_one(diagnoser, study, series, folder, show=not as_json, quiet=quiet))
+    if older := _older_reports(out, 0 if len(studies) == 1 else len(studies)):
+        remark(f"{out} also holds {', '.join(older)}: reports of an earlier call", quiet=quiet)
     if as_json:
         answers = [to_json(result) for result in results]
         print_json(answers[0] if len(answers) == 1 else answers)
     if any(result.status is Status.REFUSED for result in results):
         raise typer.Exit(3)
+
+
+def _older_reports(out: Path | None, written: int) -> list[str]:
+    """Numbered folders beyond those just written, which a reader would take for one of them."""
+    if out is None:
+        return []
+    answers = (file.parent.name for file in out.glob("*/result.json"))
+    return sorted(name for name in answers if name.isdecimal() and int(name) > written)
 
 
 def _one(

@@ -76,12 +76,27 @@ def evaluate(
             quiet=quiet,
         )
     _print_table(metrics)
+    if without := _without_answer(metrics):
+        remark(without, quiet=quiet)
     remark(_calibration(metrics), quiet=quiet)
     if metrics["interval"]["remark"]:
         remark(metrics["interval"]["remark"], quiet=quiet)
     remark(f"tables and figures in {out}", quiet=quiet)
     if trust:
         remark(f"what the network relies on: {out / 'trust.html'}", quiet=quiet)
+
+
+def _without_answer(metrics: dict[str, Any]) -> str:
+    """Who is in no score, and why most of what is missing is; blank where all are."""
+    patients = metrics["coverage"]["patient"]
+    missing = patients["total"] - patients["answered"]
+    if not missing:
+        return ""
+    reason, count = max(metrics["refusals"].items(), key=lambda one: one[1])
+    return (
+        f"{missing} of {patients['total']} patients got no answer and are in no score; the most "
+        f"frequent reason, {count} times: {reason}; all are in slices.csv"
+    )
 
 
 def _calibration(metrics: dict[str, Any]) -> str:

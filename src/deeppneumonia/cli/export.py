@@ -93,8 +93,9 @@ def export(
 def _print_tried(exported: "Exported") -> None:
     for tried, moved in exported.tried.items():
         verdict = "accepted" if tried is exported.precision else "too far"
+        auc = f"by {moved.auc:+.4f}" if moved.auc_torch is not None else "unknown (one label)"
         typer.echo(
             f"{tried:6}{verdict:10}scores moved by {moved.score:.4f} at most "
             f"({moved.score_mean:.5f} on average) on {moved.slices} slices of {moved.patients} "
-            f"patients, their AUC by {moved.auc:+.4f}"
+            f"patients, their AUC {auc}"
         )

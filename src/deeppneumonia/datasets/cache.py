@@ -10,6 +10,7 @@ import csv
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import astuple, dataclass, fields, replace
 from enum import StrEnum
 from hashlib import sha256
@@ -130,12 +131,13 @@ def build_cache(
             if key not in store.known
         }
         done = len(manifest.rows) - len(missing)
-        made = over_processes(_preprocessed, list(missing.values()), workers or os.cpu_count() or 1)
-        for key, (outcome, pictures) in zip(missing, made, strict=True):
-            store.append(key, outcome, pictures)
-            done += 1
-            if progress:
-                progress(done, len(manifest.rows))
+        tasks = list(missing.values())
+        with closing(over_processes(_preprocessed, tasks, workers or os.cpu_count() or 1)) as made:
+            for key, (outcome, pictures) in zip(missing, made, strict=True):
+                store.append(key, outcome, pictures)
+                done += 1
+                if progress:
+                    progress(done, len(manifest.rows))
         index = tuple(
             entry
             for key, row in zip(keys, manifest.rows, strict=True)

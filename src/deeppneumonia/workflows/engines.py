@@ -6,6 +6,7 @@ from pathlib import Path
 from deeppneumonia.checkpoint import Checkpoint
 from deeppneumonia.errors import ConfigError
 from deeppneumonia.inference import TorchEngine
+from deeppneumonia.inference.engine_files import FACTS
 from deeppneumonia.workflows.releases import engine_folder
 
 ENGINES = ("auto", "torch", "openvino")
@@ -45,7 +46,7 @@ def _missing(folder: Path, device: str) -> str:
     """What keeps OpenVINO from running; empty when nothing does."""
     if device != "cpu":
         return "it runs on the CPU, so use --device cpu"
-    if not folder.is_dir():
+    if not (folder / FACTS).is_file():  # written last: an export that broke off left no engine
         return f"{folder.name} is not there, so make it with `deeppneumonia export`"
     if find_spec("openvino") is None:
         return "it is not installed, so run pip install 'deeppneumonia[openvino]'"

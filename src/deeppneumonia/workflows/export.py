@@ -21,6 +21,7 @@ from deeppneumonia.evaluation import answer_set
 from deeppneumonia.evaluation.metrics import patient_auc
 from deeppneumonia.inference import EngineOutput, TorchEngine
 from deeppneumonia.inference.engine_files import Precision
+from deeppneumonia.reports import check_output
 from deeppneumonia.workflows.releases import engine_folder, open_checkpoint
 from deeppneumonia.workflows.scored import labelled
 
@@ -106,16 +107,19 @@ def export_engine(
     Raises:
         ConfigError: if no engine is accepted, or what makes them is not installed.
         CheckpointError, ManifestError: if something that was named cannot be used.
+        OutputError: if the folder cannot be written to.
     """
     checkpoint = open_checkpoint(checkpoint_name)
     named = [read_manifest(path, folder=data, label_map=label_map) for path in manifests]
     manifest = labelled(join_manifests(named), checkpoint)
+    folder = out or engine_folder(checkpoint_name)
+    check_output(folder)  # before what takes minutes
     with tempfile.TemporaryDirectory() as place:
         cut = build_cache(
             manifest, checkpoint.metadata.preprocessing, cache or Path(place), progress
         )
         wanted = [Precision(each) for each in precisions]
-        return _first_accepted(checkpoint, cut, wanted, out or engine_folder(checkpoint_name))
+        return _first_accepted(checkpoint, cut, wanted, folder)
 
 
 def _first_accepted(

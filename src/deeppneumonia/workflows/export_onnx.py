@@ -1,5 +1,9 @@
 """A whole network as ONNX, for programs that are not this one."""
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -56,15 +60,16 @@ def export_onnx(checkpoint_name: str | Path, file: Path) -> tuple[str, ...]:
     answers = _Answers(checkpoint.network).eval()
     names = (*PLAIN, *DETAILS)[: len(answers(pictures))]
     try:
-        program = torch.onnx.export(
-            answers,
-            (pictures,),
-            input_names=["pictures"],
-            output_names=list(names),
-            dynamic_shapes={"pictures": {0: torch.export.Dim("n", min=1)}},
-            dynamo=True,
-            verbose=False,
-        )
+        with _in_silence():
+            program = torch.onnx.export(
+                answers,
+                (pictures,),
+                input_names=["pictures"],
+                output_names=list(names),
+                dynamic_shapes={"pictures": {0: torch.export.Dim("n", min=1)}},
+                dynamo=True,
+                verbose=False,
+            )
     except ImportError as error:
         raise ConfigError(
             f"ONNX needs {error.name or 'onnx and onnxscript'}, which is not installed: "
@@ -74,3 +79,17 @@ def export_onnx(checkpoint_name: str | Path, file: Path) -> tuple[str, ...]:
     with replacing(file) as unfinished:
         program.save(unfinished)
     return names
+
+
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """The exporter tells of torchvision, which no network here needs, and of its own old habits."""
+    exporter = logging.getLogger("torch.onnx")
+    before = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        exporter.setLevel(before)

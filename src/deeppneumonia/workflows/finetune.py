@@ -30,6 +30,7 @@ from deeppneumonia.training.final_layer import (
     with_statistics_of,
 )
 from deeppneumonia.training.span import Span
+from deeppneumonia.workflows.draws import LEAST_TESTED
 from deeppneumonia.workflows.finetune_save import Made, save_tuned
 from deeppneumonia.workflows.finetune_scores import (
     Answered,
@@ -133,6 +134,11 @@ def finetune(
     return found
 
 
+def _are_enough(answered: Answered) -> bool:
+    """Whether the guard can be believed: an interval from two or three patients is none."""
+    return bool(np.bincount(answered.labels).min() >= LEAST_TESTED)
+
+
 def _worth_writing(
     answered: Answered,
     tuned: NDArray[np.float64],
@@ -140,6 +146,8 @@ def _worth_writing(
     as_it_is: NDArray[np.float64],
 ) -> str | None:
     """The row whose checkpoint is better than what there is; None to keep that."""
+    if not _are_enough(answered):
+        return None
     if is_better(answered, tuned, refreshed):
         return TUNED
     return REFRESHED if is_less_surprised(answered, refreshed, as_it_is) else None
@@ -188,7 +196,9 @@ def _compared(
         "penalty": None if np.isinf(tuned.penalty) else tuned.penalty,
         "old_site": None if old is None else _forgotten(reading, before, tuned, old),
         "checkpoint": None,
-        "decision": _decision(written, held_out is not None),
+        "decision": _decision(
+            written, is_measured=held_out is not None, are_enough=_are_enough(answered)
+        ),
         "version": version("deeppneumonia"),
     }  # fmt: skip
     if made is not None:
@@ -254,7 +264,7 @@ def _forgotten(reading: Reading, before: Tuned, tuned: Tuned, old: Hospital) -> 
     return {"before": row_of(answered, then, then), "after": row_of(answered, now, then)}
 
 
-def _decision(written: str | None, could_be_measured: bool) -> str:
+def _decision(written: str | None, *, is_measured: bool, are_enough: bool) -> str:
     if written == TUNED:
         return "The fine-tuned checkpoint is better on held-out patients: it was written."
     if written == REFRESHED:
@@ -262,6 +272,11 @@ def _decision(written: str | None, could_be_measured: bool) -> str:
             "New weights were not shown to be better on held-out patients, a new calibration was: "
             "a checkpoint with the old weights and the new calibration was written."
         )
-    if could_be_measured:
-        return "Nothing was shown to be better on held-out patients: keep the old checkpoint."
-    return "Too few patients to hold any out: nothing can be shown, keep the old checkpoint."
+    if not is_measured:
+        return "Too few patients to hold any out: nothing can be shown, keep the old checkpoint."
+    if not are_enough:
+        return (
+            f"Fewer than {LEAST_TESTED} patients of a label show nothing beyond doubt: keep the "
+            f"old checkpoint."
+        )
+    return "Nothing was shown to be better on held-out patients: keep the old checkpoint."

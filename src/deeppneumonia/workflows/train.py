@@ -186,14 +186,17 @@ def loaders_of(recipe: Recipe, cache: SliceCache, lesions: LesionMaps | None = N
     """Training slices, sampled and augmented, and validation slices as they are.
 
     Raises:
-        TrainingError: if either part has no usable slice.
+        TrainingError: if either part has no usable slice, or none of a class that has rows there.
     """
     entries = {part: cache.entries_of(part) for part in ("train", "validation")}
     for part, found in entries.items():
-        if not found:
+        named = {entry.label for entry in cache.index if entry.split == part}
+        lost = sorted(named - {entry.label for entry in found})
+        if lost or not found:
+            whose = f" of {' or '.join(lost)}" if lost else ""
             raise TrainingError(
-                f"No {part} slice is left after preprocessing, at least one of each class is "
-                f"needed: look at the reasons with `deeppneumonia prepare`."
+                f"No {part} slice{whose} is left after preprocessing, at least one of each class "
+                f"is needed: look at the reasons with `deeppneumonia prepare`."
             )
 
     def loader(part: str, *, is_training: bool) -> SliceLoader:
