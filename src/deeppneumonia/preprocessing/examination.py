@@ -79,7 +79,7 @@ class Examination:
     kept: tuple[LungSlice, ...]
     """From the feet; may be empty."""
 
-    reduced: tuple["Reduced", ...]
+    reduced: tuple[Reduced, ...]
     """Of each kept slice, a small copy: nothing is decoded twice."""
 
     whole: Mapping[int, NDArray[Any]]
