@@ -1,10 +1,11 @@
 """Whole files or none."""
 
+import resource
 from pathlib import Path
 
 import pytest
 
-from deeppneumonia.files import replacing, sha256_of, write_whole
+from deeppneumonia.files import replacing, sha256_of, write_together, write_whole
 
 
 def test_text_and_bytes_are_written(tmp_path: Path) -> None:
@@ -20,6 +21,23 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> 
         raise RuntimeError
     assert target.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_full_disk_says_what_was_written(tmp_path: Path, together: bool) -> None:
+    target = tmp_path / "result.json"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(OSError) as caught:
+            if together:
+                write_together(tmp_path, {target.name: b"more than fits"})
+            else:
+                write_whole(target, "more than fits")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.filename == str(tmp_path if together else target)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_is_known_by_the_sha256_of_its_bytes(tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ def replacing(path: Path) -> Iterator[Path]:
         flush(unfinished)
         unfinished.replace(path)
         flush(path.parent)
+    except OSError as error:
+        _name(error, path)
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -73,8 +76,16 @@ def write_together(
             for name in [*list(contents)[1:], first]:
                 (unfinished / name).replace(folder / name)
             flush(folder)
+        except OSError as error:
+            _name(error, folder)
+            raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _name(error: OSError, path: Path) -> None:
+    """A full disk does not say at which file it was found to be full."""
+    error.filename = error.filename or str(path)
 
 
 @contextmanager
