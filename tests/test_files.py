@@ -40,6 +40,13 @@ def test_a_full_disk_says_what_was_written(tmp_path: Path, together: bool) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_went_wrong_is_not_lost_where_the_system_gave_it_no_number(tmp_path: Path) -> None:
+    target = tmp_path / "seen.npz"
+    with pytest.raises(OSError, match="100 requested and 10 written") as caught, replacing(target):
+        raise OSError("100 requested and 10 written")  # as NumPy says it of a full disk
+    assert caught.value.filename == str(target)
+
+
 def test_a_file_is_known_by_the_sha256_of_its_bytes(tmp_path: Path) -> None:
     write_whole(tmp_path / "abc", "abc")
     # FIPS 180-2, appendix B.1

@@ -85,7 +85,9 @@ def write_together(
 
 def _name(error: OSError, path: Path) -> None:
     """A full disk does not say at which file it was found to be full."""
-    error.filename = error.filename or str(path)
+    if not error.filename:
+        error.strerror = error.strerror or str(error)  # which NumPy and Pillow may give alone
+        error.filename = str(path)
 
 
 @contextmanager
