@@ -114,6 +114,17 @@ def test_lungs_that_the_field_of_view_cuts_off_leave_the_answer_open(seed: int) 
     assert "lungs_cut_off" not in codes(report_of(volume_of(narrow, Unit.HU)))
 
 
+def test_what_is_cut_off_is_measured_in_mm_and_not_in_pixels() -> None:
+    config = PhantomConfig(label="covid", seed=0, shape=(20, 128, 128))
+    volume = make_phantom(config).volume
+    slice_mm, row_mm, column_mm = volume.spacing_mm
+    low = volume.array[:, 38:]
+    wide_pixels = np.ascontiguousarray(low[:, :, ::4])  # as a sagittal series has them
+    for array, along_mm in ((low, column_mm), (wide_pixels, 4 * column_mm)):
+        report = report_of(volume_of(array, Unit.HU, (slice_mm, row_mm, along_mm)))
+        assert "lungs_cut_off" in codes(report)
+
+
 def test_what_has_no_lungs_is_not_checked_further() -> None:
     report = pictures(np.zeros((4, 128, 128), np.uint8))
     assert report == InputReport(("lungs",), ())

@@ -98,7 +98,7 @@ def check_input(volume: Volume, examination: Examination) -> InputReport:
     flags: list[QualityFlag] = [*_region(examination), *_one_lung(kept)]
     if volume.has_geometry:
         checked.append("size and spacing")
-        flags += [*_size(volume, kept), *_cut_off(kept)]
+        flags += [*_size(volume, kept), *_cut_off(volume, kept)]
     checked.append("orientation")
     flags += _orientation(volume, kept)
     chests = [] if volume.lung_masked else _chests(volume, examination)
@@ -190,9 +190,10 @@ def _size(volume: Volume, kept: Sequence[LungSlice]) -> Found:
     return (QualityFlag("implausible_size", message, leaves_open=True),)
 
 
-def _cut_off(kept: Sequence[LungSlice]) -> Found:
+def _cut_off(volume: Volume, kept: Sequence[LungSlice]) -> Found:
     """Of pictures without geometry nobody knows whether they were cut close to the lungs."""
-    cut = sum(_along_an_edge(lung_slice.lung_mask) > MAX_EDGE for lung_slice in kept)
+    _, *pixel_mm = volume.spacing_mm
+    cut = sum(_along_an_edge(lung_slice.lung_mask, *pixel_mm) > MAX_EDGE for lung_slice in kept)
     if cut <= MAX_CUT_OFF * len(kept):
         return ()
     message = (
@@ -202,10 +203,11 @@ def _cut_off(kept: Sequence[LungSlice]) -> Found:
     return (QualityFlag("lungs_cut_off", message, leaves_open=True),)
 
 
-def _along_an_edge(lung: NDArray[np.bool_]) -> float:
+def _along_an_edge(lung: NDArray[np.bool_], row_mm: float, column_mm: float) -> float:
     """Lung along the edge where most of it lies, as a share of the root of the lung's area."""
-    edges = (lung[0], lung[-1], lung[:, 0], lung[:, -1])
-    return float(max(edge.sum() for edge in edges) / np.sqrt(lung.sum()))
+    along_mm = column_mm * max(lung[0].sum(), lung[-1].sum())
+    down_mm = row_mm * max(lung[:, 0].sum(), lung[:, -1].sum())
+    return float(max(along_mm, down_mm) / np.sqrt(lung.sum() * row_mm * column_mm))
 
 
 def _modality(chests: Sequence[_Chest]) -> Found:
