@@ -67,6 +67,20 @@ def test_an_abdomen_with_the_bases_of_the_lungs_is_still_none() -> None:
     assert codes(volume, examine(volume)) & {"not_a_chest", "no_lungs"}
 
 
+def test_a_long_bowel_with_gas_behind_the_middle_is_not_taken_for_the_lungs() -> None:
+    gassy = belly().copy()
+    rows, columns = np.mgrid[:128, :128]
+    middle = np.argwhere(gassy[20] > -400).mean(axis=0)
+    for aside in (-26, 26):
+        distance = np.hypot(rows - middle[0] - 6, columns - middle[1] - aside)
+        gassy[:, distance < 5] = -980  # of 28 mm, on either side
+    volume = scan(belly()[:10], gassy, gassy, belly()[:5], CHEST.array)
+    first = len(volume) - len(CHEST)
+    found = examine(volume)
+    assert len(found.kept) >= 0.8 * len(examine(CHEST).kept)
+    assert all(one.slice_index >= first for one in found.kept)
+
+
 def test_of_a_scan_of_unknown_size_the_whole_is_looked_at() -> None:
     array = np.concatenate([belly(), belly(), CHEST.array])
     found = examine(volume_of(array, Unit.HU))
@@ -78,6 +92,7 @@ def test_of_a_scan_of_unknown_size_the_whole_is_looked_at() -> None:
     ("lung", "expected"),
     [
         ("..xxx.....", range(16, 55)),
+        ("oooo..xxx.", range(56, 95)),  # more slices, but of little lung: gas
         ("xxx.......", range(35)),
         (".......xxx", range(66, 100)),
         ("xxxxxxxxxx", None),
@@ -86,9 +101,9 @@ def test_of_a_scan_of_unknown_size_the_whole_is_looked_at() -> None:
         ("..........", None),
     ],
 )
-def test_the_longest_run_with_lung_is_the_chest(lung: str, expected: range | None) -> None:
+def test_the_run_with_most_lung_is_the_chest(lung: str, expected: range | None) -> None:
     indices = equal_slices(100, 10)  # 5, 15, ... 95
-    has_lung = [one == "x" for one in lung]
-    assert chest_of(100, indices, has_lung, 6.0) == expected
-    assert chest_of(100, indices, has_lung, 4.0) is None  # no longer than a chest
-    assert chest_of(10, range(10), has_lung, 60.0) is None  # all of it was examined
+    lung_px = [{".": 0, "o": 50, "x": 2000}[one] for one in lung]
+    assert chest_of(100, indices, lung_px, 6.0) == expected
+    assert chest_of(100, indices, lung_px, 4.0) is None  # no longer than a chest
+    assert chest_of(10, range(10), lung_px, 60.0) is None  # all of it was examined

@@ -116,16 +116,15 @@ def examine(
     part = range(len(volume))
     indices, whole, looked = _look(volume, part, config)
     if volume.has_geometry:
-        has_lung = [one.lung_px > 0 for one in looked]
-        chest = chest_of(len(volume), indices, has_lung, volume.spacing_mm[0])
+        lung_px = [one.lung_px for one in looked]
+        chest = chest_of(len(volume), indices, lung_px, volume.spacing_mm[0])
         if chest is not None:
             part = chest
             indices, whole, looked = _look(volume, part, config)
     kept = [one.kept for one in looked if one.kept is not None]
     dropped = [one.dropped for one in looked if one.dropped is not None]
     reduced = [one.reduced for one in looked if one.reduced is not None]
-    lung_px = sum(one.lung_px for one in looked) / len(indices) * len(part)
-    lung_ml = _lung_ml(volume, lung_px)
+    lung_ml = _lung_ml(volume, sum(one.lung_px for one in looked) / len(indices) * len(part))
     return Examination(
         kept=tuple(kept),
         reduced=tuple(reduced),

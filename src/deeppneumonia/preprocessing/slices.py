@@ -34,30 +34,31 @@ def equal_slices(total: int, count: int) -> tuple[int, ...]:
 
 
 def chest_of(
-    total: int, indices: Sequence[int], has_lung: Sequence[bool], between_mm: float
+    total: int, indices: Sequence[int], lung_px: Sequence[int], between_mm: float
 ) -> range | None:
     """Where the lungs lie in a scan that is longer than a chest, such as chest to pelvis.
 
     Args:
         total: slices of the whole scan.
         indices: its `equal_slices`.
-        has_lung: whether lung was found in each of them.
+        lung_px: how much lung was found in each of them; gas in a bowel may pass for a little.
         between_mm: distance of two slices of the scan.
 
     Returns:
-        The slices around the longest run with lung, as far as the next examined ones without or
+        The slices around the run with most lung, as far as the next examined ones without or
         the ends of the scan; None in a scan no longer than a chest, with too little lung, or with
         lung in all slices, and where every slice was examined.
 
-    >>> chest_of(125, [12, 37, 62, 87, 112], [False, False, True, True, True], 5.0)
+    >>> chest_of(125, [12, 37, 62, 87, 112], [0, 0, 90, 400, 300], 5.0)
     range(38, 125)
     """
-    if total * between_mm <= LONGEST_CHEST_MM or all(has_lung) or len(indices) == total:
+    if total * between_mm <= LONGEST_CHEST_MM or all(lung_px) or len(indices) == total:
         return None
+    has_lung = [px > 0 for px in lung_px]
     runs = [list(run) for lung, run in groupby(range(len(indices)), has_lung.__getitem__) if lung]
-    longest = max(runs, key=len, default=[])
-    if len(longest) * total / len(indices) * between_mm < LEAST_LUNG_MM:
+    lungs = max(runs, key=lambda run: sum(lung_px[at] for at in run), default=[])
+    if len(lungs) * total / len(indices) * between_mm < LEAST_LUNG_MM:
         return None
-    before, after = longest[0] - 1, longest[-1] + 1
+    before, after = lungs[0] - 1, lungs[-1] + 1
     start = indices[before] + 1 if before >= 0 else 0
     return range(start, indices[after] if after < len(indices) else total)
