@@ -5,9 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import SimpleITK
 
 from deeppneumonia.datasets import LeakReport, Manifest, find_leaks, join_manifests, read_manifest
 from deeppneumonia.datasets.traces import find_traces, thumbnails_by_line
+from deeppneumonia.phantoms import PhantomConfig, make_phantom
+from deeppneumonia.phantoms.other_bodies import Region, make_other_body
 
 HEADER = "path,patient_id,label,split\n"
 
@@ -38,6 +41,18 @@ def test_an_honest_split_is_clean(tmp_path: Path) -> None:
     report = leaks_of(manifest_of(tmp_path, pictures, lines))
     assert report.is_clean
     assert report.not_compared == ()
+
+
+def test_of_a_long_scan_the_slices_with_lungs_are_looked_at(tmp_path: Path) -> None:
+    shape = (60, 128, 128)  # 300 mm
+    chest = make_phantom(PhantomConfig(label="covid", seed=1, shape=shape)).volume
+    belly = make_other_body(Region.ABDOMEN, 1, shape).array[:42]
+    image = SimpleITK.GetImageFromArray(np.concatenate([belly, belly, chest.array]))
+    image.SetSpacing(chest.spacing_mm[::-1])
+    SimpleITK.WriteImage(image, str(tmp_path / "scan.mha"))
+    traces, unreadable = find_traces(manifest_of(tmp_path, {}, "scan.mha,p,covid,train\n"))
+    assert (len(traces), unreadable) == (5, ())
+    assert sum(trace.lung_picture is not None for trace in traces) >= 2
 
 
 def test_a_patient_in_two_splits_is_found(tmp_path: Path) -> None:

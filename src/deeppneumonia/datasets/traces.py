@@ -30,7 +30,7 @@ ROWS_PER_PROCESS = 64
 """Fewer rows are read sooner than another process has started."""
 
 SLICES_PER_STUDY = 5
-"""Equal slices of a study that are looked at; the same study exported twice has them in common."""
+"""Slices of a study that are looked at; the same study exported twice has them in common."""
 
 PREVIEW_PX = 112
 SILHOUETTE_PX = 16
@@ -87,7 +87,7 @@ class Unreadable:
 def find_traces(
     manifest: Manifest, progress: Progress | None = None
 ) -> tuple[tuple[Trace, ...], tuple[Unreadable, ...]]:
-    """Look at every picture and at SLICES_PER_STUDY equal slices of every study.
+    """Look at every picture and at SLICES_PER_STUDY slices of every study.
 
     Args:
         manifest: rows of single slices or studies.
@@ -118,8 +118,9 @@ def _traces_of(task: tuple[int, Path, bool]) -> tuple[list[Trace], Unreadable | 
 
 def _traces(line: int, volume: Volume) -> Iterator[Trace]:
     of_file = _of_file(volume)
-    kept = {each.slice_index: each for each in preprocessing.examine(volume, CUT_TO_LUNG).kept}
-    for index in preprocessing.equal_slices(len(volume), SLICES_PER_STUDY):
+    found = preprocessing.examine(volume, CUT_TO_LUNG)
+    kept = {each.slice_index: each for each in found.kept}
+    for index in sorted([*kept, *(each.slice_index for each in found.dropped)]):
         pixels = volume.slice(index)
         values: dict[Look, Words] = {**of_file, Look.SCALE: _grey_scale(pixels, volume.unit)}
         lung = kept.get(index)
