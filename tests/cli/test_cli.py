@@ -116,7 +116,9 @@ def test_who_stops_a_command_sees_no_traceback(
     module: str, number: int, code: int, words: str, tmp_path: Path
 ) -> None:
     program = (
-        "import os, runpy, sys\n"
+        "import os, runpy, signal, sys\n"
+        # Whatever starts the tests in the background may have had Ctrl-C ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Stopping:\n"
         "    def find_spec(self, name, *_):\n"
         f"        if name == {module!r}: os.kill(os.getpid(), {int(number)})\n"
