@@ -14,7 +14,9 @@ from deeppneumonia.datasets.parallel import WorkerKilledError, over_processes
 def test_the_processes_of_a_pool_leave_ctrl_c_to_the_one_that_started_them(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
-        "import sys, time\n"
+        "import signal, sys, time\n"
+        # Whatever starts the tests in the background may have had Ctrl-C ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from deeppneumonia.datasets.parallel import over_processes\n"
         "if __name__ == '__main__':\n"
         "    try:\n"
