@@ -6,7 +6,7 @@ r"""A ResNet-50 goes on learning from chest CT without labels: which two views a
 Every open slice is cut, moved and changed in grey twice, and the network learns to tell which two
 of a batch were one (SimCLR, Chen et al., ICML 2020), from the chest CT start on, its first two
 stages standing still. No label is read. It sees pictures of patients who are tested later, so
-what it gains is the most that such a start could be hoped to.
+what it gains is the most that one could hope for.
 """
 
 import argparse
