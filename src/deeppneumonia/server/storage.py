@@ -119,12 +119,12 @@ class Storage:
         ordered = sorted(pieces, key=_key)
         folders = sorted({_folder(piece) for piece in ordered})
         places = [folders.index(_folder(piece)) for piece in ordered]
-        suffixes = [_suffix(piece) for piece in ordered]
-        for number, (piece, place) in enumerate(zip(ordered, places, strict=True)):
-            stem = "study" if len(ordered) == 1 else f"{number + 1:06d}"
+        content = _content(ordered, places)  # while the pieces can still be looked into
+        for number, (piece, place) in enumerate(zip(ordered, places, strict=True), start=1):
+            stem = "study" if len(ordered) == 1 else f"{number:06d}"
             there = folder / str(place) if place else folder
             there.mkdir(mode=0o700, exist_ok=True)
-            piece.path.rename(there / (stem + suffixes[number]))
+            piece.path.rename(there / (stem + _suffix(piece)))
         for place in range(1, len(folders)):
             flush(folder / str(place))
         flush(folder)
@@ -133,7 +133,7 @@ class Storage:
         flush(self.data / "uploads")
         return Upload(
             id=id,
-            content=_content(ordered, places, suffixes),
+            content=content,
             size_bytes=sum(piece.size_bytes for piece in ordered),
             files=len(ordered),
         )
@@ -254,9 +254,9 @@ def _folder(piece: Piece) -> str:
     return "" if piece.is_dicom else str(PurePosixPath(piece.name).parent)
 
 
-def _content(ordered: Sequence[Piece], places: Sequence[int], suffixes: Sequence[str]) -> str:
+def _content(ordered: Sequence[Piece], places: Sequence[int]) -> str:
     if len(ordered) == 1:
-        return ordered[0].sha256 + suffixes[0]
+        return ordered[0].sha256 + _suffix(ordered[0])
     known = "".join(one.sha256 for one in ordered)
     if any(places):
         known += str(places)
