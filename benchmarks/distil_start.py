@@ -13,13 +13,13 @@ The file it writes is one for `deeppneumonia train --start`.
 """
 
 import argparse
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from distil_lite import rate_at
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -159,8 +159,7 @@ def teach(
     bar = tqdm(range(min(steps, arguments.most_steps)), desc="student")
     for step in bar:
         rows = next(batches)
-        rate = min(1, (step + 1) / 20) * 0.5 * (1 + math.cos(math.pi * step / steps))
-        optimizer.param_groups[0]["lr"] = arguments.learning_rate * rate
+        optimizer.param_groups[0]["lr"] = arguments.learning_rate * rate_at(step, steps)
         with torch.autocast("cpu", torch.bfloat16):
             maps = student.last_maps(as_input(pictures[rows]), 2)
         losses = [

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from distil_lite import rate_at
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -40,7 +41,6 @@ RATES = (1e-4, 1e-3)
 """Of the backbone and of what compares views."""
 
 TEMPERATURE = 0.2
-WARMUP_STEPS = 20
 
 
 def main() -> None:
@@ -132,11 +132,6 @@ def view_of(picture: NDArray[np.uint8], random: np.random.Generator) -> NDArray[
     if random.random() < 0.5:
         view = cv2.GaussianBlur(view, (0, 0), random.uniform(0.3, 1.5))
     return augmented(view.astype(np.uint8), CHANGES, random)
-
-
-def rate_at(step: int, steps: int) -> float:
-    """The share of the learning rate: a short rise, then half a cosine."""
-    return min(1, (step + 1) / WARMUP_STEPS) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 if __name__ == "__main__":
