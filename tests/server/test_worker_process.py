@@ -143,17 +143,25 @@ def test_the_server_process_never_loads_torch(tmp_path: Path) -> None:
     assert found.stdout == "False\n", found.stderr
 
 
-def test_a_worker_without_its_model_says_why_and_ends(tmp_path: Path) -> None:
-    settings = Settings(data=str(tmp_path / "data"), checkpoint=str(tmp_path / "nowhere"))
+@contextmanager
+def started_worker(settings: Settings) -> Iterator[subprocess.Popen[str]]:
+    """A worker's own process, which lives until its stdin is closed."""
     with subprocess.Popen(
         [sys.executable, "-m", "deeppneumonia.server.worker"],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as worker:
-        assert worker.stdin is not None and worker.stderr is not None
+        assert worker.stdin is not None
         worker.stdin.write(settings.to_json() + "\n")
         worker.stdin.flush()
+        yield worker
+
+
+def test_a_worker_without_its_model_says_why_and_ends(tmp_path: Path) -> None:
+    settings = Settings(data=str(tmp_path / "data"), checkpoint=str(tmp_path / "nowhere"))
+    with started_worker(settings) as worker:
+        assert worker.stderr is not None
         said = worker.stderr.read()  # to its end, while the server lives
     assert worker.returncode == 3
     assert "nowhere" in said and "Traceback" not in said
@@ -165,15 +173,8 @@ def test_the_log_has_a_line_for_each_study_that_was_read(
     """Also for one that is refused before the network's turn; it names the study by its id."""
     head = {"Content-Type": "application/zip"}
     id = client.post("/api/v1/studies", content=b"no zip", headers=head).json()["id"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "deeppneumonia.server.worker"],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as worker:
+    with started_worker(settings.but(checkpoint=str(checkpoint))) as worker:
         assert worker.stdin is not None and worker.stderr is not None
-        worker.stdin.write(settings.but(checkpoint=str(checkpoint)).to_json() + "\n")
-        worker.stdin.flush()
         eventually(lambda: client.get(f"/api/v1/studies/{id}").json()["state"] == "done")
         worker.stdin.close()
         said = worker.stderr.read()
