@@ -7,6 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+_MOST = {"rotation_deg": 180, "noise": 100}
+"""The greatest value of a field, where that is not 1."""
+
+_KERNEL_PX = 1.5
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentConfig:
     """How far a picture may be changed; each draw is uniform over its range."""
@@ -32,9 +38,16 @@ class AugmentConfig:
     shift: float = 0.05
     """Moved along each axis by up to this share of the side."""
 
+    noise: float = 0.0
+    """Half of the pictures get noise, as of a lower dose: up to this deviation in grey levels."""
+
+    kernel: float = 0.0
+    """Blurred or sharpened, as by a softer or sharper kernel: up to this share of what a Gaussian
+    of 1.5 pixels takes away is taken away or added."""
+
     def __post_init__(self) -> None:
         for name in (item.name for item in fields(self)):
-            value, most = getattr(self, name), 180 if name == "rotation_deg" else 1
+            value, most = getattr(self, name), _MOST.get(name, 1)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"{name} must be a number, not {value!r}")
             if not 0 <= value <= most:
@@ -46,8 +59,8 @@ def augmented(
 ) -> NDArray[np.uint8]:
     """A changed copy of a (side, side) picture; the edge is mirrored where nothing is left."""
     moved = _moved(picture, _movement(picture.shape[0], config, random), cv2.INTER_LINEAR)
-    changed = cv2.LUT(moved, _grey_curve(picture, config, random))
-    return changed.astype(np.uint8, copy=False)
+    changed = cv2.LUT(moved, _grey_curve(picture, config, random)).astype(np.uint8, copy=False)
+    return _rescanned(changed, config, random) if config.noise or config.kernel else changed
 
 
 def moved_alike(
@@ -100,3 +113,20 @@ def _grey_curve(
     grey = (mean + contrast * (grey - mean)) * brightness
     curve: NDArray[np.uint8] = np.round(255 * grey.clip(0, 1)).astype(np.uint8)
     return curve
+
+
+def _rescanned(
+    picture: NDArray[np.uint8], config: AugmentConfig, random: np.random.Generator
+) -> NDArray[np.uint8]:
+    """As another kernel or a lower dose might have shown it; the grain of noise differs too."""
+    grey = picture.astype(np.float32)
+    sharpness, deviation, grain_px = random.uniform((-1, -1, 0.1), (1, 1, 1.0))
+    if config.kernel:
+        soft = cv2.GaussianBlur(grey, (0, 0), _KERNEL_PX)
+        grey = grey + np.float32(sharpness * config.kernel) * (grey - soft)
+    if config.noise and deviation > 0:
+        noise = random.standard_normal(picture.shape, np.float32)
+        noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), grain_px), np.float32)
+        grey = grey + np.float32(deviation * config.noise / noise.std()) * noise
+    changed: NDArray[np.uint8] = np.round(grey.clip(0, 255)).astype(np.uint8)
+    return changed
