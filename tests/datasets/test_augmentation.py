@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deeppneumonia.datasets import AugmentConfig
-from deeppneumonia.datasets.augmentation import augmented
+from deeppneumonia.datasets.augmentation import augmented, moved_alike
 
 STILL = AugmentConfig(
     flip_probability=0, brightness=0, contrast=0, gamma=0, rotation_deg=0, scale=0, shift=0
@@ -81,3 +81,30 @@ def test_lungs_move_no_further_than_stated(change: dict[str, float], reach_px: f
 
 def test_nothing_black_comes_in_at_the_edge() -> None:
     assert draws(with_blob(32, 32), replaced(rotation_deg=10, scale=0.1, shift=0.05)).min() == 40
+
+
+def test_half_of_the_pictures_get_noise_of_every_strength_up_to_the_stated_one() -> None:
+    picture = np.full((64, 64), 100, np.uint8)
+    found = draws(picture, replaced(noise=20), count=400).astype(float).std(axis=(1, 2))
+    assert 160 < (found > 0).sum() < 240  # 400 coins: 4 standard deviations
+    assert 18 < found.max() < 21
+    assert ((found > 0.5) & (found < 5)).any()
+
+
+def test_noise_changes_no_mean_and_its_grain_differs() -> None:
+    picture = np.full((64, 64), 100, np.uint8)
+    noisy = [one for one in draws(picture, replaced(noise=20)).astype(float) if one.std() > 5]
+    grains = [np.corrcoef(one[:, :-1].ravel(), one[:, 1:].ravel())[0, 1] for one in noisy]
+    assert max(abs(one.mean() - 100) for one in noisy) < 2
+    assert min(grains) < 0.1
+    assert max(grains) > 0.6
+
+
+def test_marks_move_with_a_noisy_picture() -> None:
+    """Noise is drawn after the movement, which `moved_alike` draws again."""
+    moving = AugmentConfig(brightness=0, contrast=0, gamma=0, noise=1)
+    picture = with_blob(20, 30)
+    for seed in range(20):
+        changed = augmented(picture, moving, np.random.default_rng(seed))
+        marks = moved_alike(picture, moving, np.random.default_rng(seed))
+        assert np.mean((changed > 120) != (marks > 120)) < 0.01

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-
 _MOST = {"rotation_deg": 180, "noise": 100}
 """The greatest value of a field, where that is not 1."""
 
-_KERNEL_PX = 1.5
+_GRAIN_PX = (0.1, 1.0)
+"""From single pixels on; a coarser kernel has coarser noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +41,6 @@ class AugmentConfig:
     noise: float = 0.0
     """Half of the pictures get noise, as of a lower dose: up to this deviation in grey levels."""
 
-    kernel: float = 0.0
-    """Blurred or sharpened, as by a softer or sharper kernel: up to this share of what a Gaussian
-    of 1.5 pixels takes away is taken away or added."""
-
     def __post_init__(self) -> None:
         for name in (item.name for item in fields(self)):
             value, most = getattr(self, name), _MOST.get(name, 1)
@@ -60,7 +56,7 @@ def augmented(
     """A changed copy of a (side, side) picture; the edge is mirrored where nothing is left."""
     moved = _moved(picture, _movement(picture.shape[0], config, random), cv2.INTER_LINEAR)
     changed = cv2.LUT(moved, _grey_curve(picture, config, random)).astype(np.uint8, copy=False)
-    return _rescanned(changed, config, random) if config.noise or config.kernel else changed
+    return _noisy(changed, config.noise, random) if config.noise else changed
 
 
 def moved_alike(
@@ -115,18 +111,15 @@ def _grey_curve(
     return curve
 
 
-def _rescanned(
-    picture: NDArray[np.uint8], config: AugmentConfig, random: np.random.Generator
+def _noisy(
+    picture: NDArray[np.uint8], most: float, random: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """As another kernel or a lower dose might have shown it; the grain of noise differs too."""
-    grey = picture.astype(np.float32)
-    sharpness, deviation, grain_px = random.uniform((-1, -1, 0.1), (1, 1, 1.0))
-    if config.kernel:
-        soft = cv2.GaussianBlur(grey, (0, 0), _KERNEL_PX)
-        grey = grey + np.float32(sharpness * config.kernel) * (grey - soft)
-    if config.noise and deviation > 0:
-        noise = random.standard_normal(picture.shape, np.float32)
-        noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), grain_px), np.float32)
-        grey = grey + np.float32(deviation * config.noise / noise.std()) * noise
-    changed: NDArray[np.uint8] = np.round(grey.clip(0, 255)).astype(np.uint8)
+    """The picture, or in half of the draws as a lower dose might have shown it."""
+    deviation, grain_px = random.uniform(-most, most), random.uniform(*_GRAIN_PX)
+    if deviation <= 0:
+        return picture
+    noise = random.standard_normal(picture.shape, np.float32)
+    grains = np.asarray(cv2.GaussianBlur(noise, (0, 0), grain_px), np.float32)
+    noisy = picture + np.float32(deviation) / grains.std() * grains
+    changed: NDArray[np.uint8] = np.round(noisy.clip(0, 255)).astype(np.uint8)
     return changed
