@@ -36,7 +36,7 @@ from sqlalchemy.exc import IntegrityError
 from deeppneumonia.server.database import Database
 from deeppneumonia.server.schema import FEEDBACK, JOBS
 from deeppneumonia.server.storage import HOUR_S
-from deeppneumonia.server.worklist import OPEN, Job, State, Worklist
+from deeppneumonia.server.worklist import OPEN, Job, State, Worklist, job_of
 
 FIRST_FENCES = 2**30
 """A fence begins at a random number below this, and has as many again to grow by. A study that is
@@ -104,7 +104,7 @@ class JobStore(Worklist):
         }  # fmt: skip
         try:
             with self.database.write() as connection:
-                connection.execute(insert(JOBS).values(values))
+                new = connection.execute(insert(JOBS).values(values).returning(JOBS)).one()
         except IntegrityError:
             known = self._find(JOBS.c.owner == owner, JOBS.c.content == content)
             if known is None:  # deleted between the two statements
@@ -113,10 +113,7 @@ class JobStore(Worklist):
                     files=files, label=label, wait_s=wait_s,
                 )  # fmt: skip
             return known, known.id == id
-        job = self.get(id)
-        if job is None:
-            raise KeyError(id)
-        return job, True
+        return job_of(new), True
 
     def extend(
         self, id: str, *, measure: Callable[[], tuple[int, int]], wait_s: float

@@ -180,10 +180,10 @@ class Storage:
 
     def result_files(self, id: str, name: str) -> list[str]:
         """Names of an answer's files; empty when it is gone."""
-        folder = self.result(id, name)
-        if not folder.is_dir():
-            return []
-        return sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
+        with contextlib.suppress(FileNotFoundError):
+            names = [file.name for file in self.result(id, name).iterdir()]
+            return sorted(name for name in names if not name.startswith("."))
+        return []
 
     def result_file(self, id: str, name: str, file: str) -> Path | None:
         """One file of an answer, or None; only names that stand in the folder are looked up."""
