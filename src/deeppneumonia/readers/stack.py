@@ -11,6 +11,7 @@ import numpy as np
 from deeppneumonia.domain.volume import QualityFlag
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.decode import decode_stored
+from deeppneumonia.readers.gate import NoStudyError
 from deeppneumonia.readers.geometry import (
     SAME_PLACE_MM,
     VERTICAL,
@@ -73,7 +74,12 @@ def _leave_out_localizers(headers: Sequence[SliceHeader]) -> tuple[Headers, Flag
             f"{_images(len(unplaced))} of the series hold colours and no place in the patient, "
             "where grey CT slices are expected: give the original CT images, not a screen capture."
         )
-    if unplaced or not pictures:
+    if not pictures:
+        raise NoStudyError(
+            "The series holds only localizers (overview pictures), where axial CT slices are "
+            "expected: name another CT series of the study."
+        )
+    if unplaced:
         raise StudyError(
             f"{len(unplaced)} of {len(headers)} images lack Image Position (0020,0032), Image "
             "Orientation (0020,0037) or Pixel Spacing (0028,0030), without which slices cannot be "
