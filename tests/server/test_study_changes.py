@@ -5,6 +5,7 @@ import csv
 import hashlib
 import io
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
 from deeppneumonia.server.storage import HOUR_S, Piece, Storage
 from deeppneumonia.server.supervisor import tidy
+from deeppneumonia.server.worker import Outcome, Worker
 from deeppneumonia.server.worklist import Job, State
 
 POSTGRES = os.environ.get("DEEPPNEUMONIA_TEST_POSTGRES")
@@ -302,6 +304,46 @@ def test_folders_without_a_row_are_tidied_away_and_those_with_one_are_not(
     remove_unknown(services, id)
     assert not orphan.exists() and images(services, id) == {b"one"}
     assert not any(f.is_dir() and not any(f.iterdir()) for f in orphan.parent.iterdir())
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_row_that_was_restored_without_its_images_says_so_and_is_read_once_they_are_back(
+    left: int, client: TestClient, services: Services
+) -> None:
+    id = arrives(services, b"one", b"two").id
+    upload, backup = services.storage.upload(id), services.storage.data / "backup"
+    shutil.copytree(upload, backup)
+    for file in sorted(upload.iterdir())[left:]:
+        file.unlink()
+    if not left:
+        upload.rmdir()
+    read: list[set[str]] = []
+
+    def work(study: Path, folder: Path) -> Outcome:
+        read.append({file.name for file in study.iterdir()})
+        (folder / "result.json").write_text("{}")
+        return Outcome("refused")
+
+    worker = Worker(services, work)
+    while worker.once():
+        pass
+    said = client.get(f"/api/v1/studies/{id}").json()
+    assert said["state"] == "dead" and not read
+    assert f"holds {left} of its 2 files: put what is missing back" in said["reason"]
+    shutil.copytree(backup, upload, dirs_exist_ok=True)
+    assert client.post(f"/api/v1/studies/{id}/requeue").status_code == 200
+    assert worker.once() and stands(services, id).state is State.DONE
+    assert read == [{file.name for file in backup.iterdir()}]
+
+
+def test_a_row_that_was_restored_without_its_answer_says_so(
+    client: TestClient, services: Services
+) -> None:
+    arrives(services, b"one")
+    job = answers(services)
+    shutil.rmtree(services.storage.result(job.id, str(job.result)))
+    page = client.get(f"/studies/{job.id}", headers={"accept": "text/html"}).text
+    assert "files of the answer are not on the server" in page and "Read it again" in page
 
 
 @pytest.mark.parametrize("by", ["a reader", "tidying"])

@@ -52,6 +52,8 @@ class Claim:
 
     id: str
     fence: int
+    files: int
+    """How many the study has at least; more may be coming."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,9 +168,9 @@ class JobStore(Worklist):
                 update(JOBS)
                 .where(JOBS.c.id == due.scalar_subquery(), JOBS.c.state == State.QUEUED)
                 .values(taken)
-                .returning(JOBS.c.id, JOBS.c.fence)
+                .returning(JOBS.c.id, JOBS.c.fence, JOBS.c.files)
             ).one_or_none()
-        return None if row is None else Claim(row.id, row.fence)
+        return None if row is None else Claim(row.id, row.fence, row.files)
 
     def heartbeat(self, claim: Claim) -> bool:
         """Keep the lease; False when the job is no longer this claim's."""
