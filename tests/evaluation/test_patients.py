@@ -23,7 +23,7 @@ def test_a_patient_without_any_answer_stays_in_the_table() -> None:
 
 
 def test_a_patient_with_two_labels_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="1 patients have slices of two labels"):
+    with pytest.raises(ValueError, match="1 patient has slices of two labels"):
         aggregate_by_patient(np.array([0, 1]), np.full((2, 2), 0.5), ["a", "a"])
 
 

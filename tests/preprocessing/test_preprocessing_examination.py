@@ -94,7 +94,7 @@ def test_grey_pictures_are_used_as_they_are_and_flagged(chest) -> None:
 
 def test_a_volume_without_lungs_is_refused(volume: Volume) -> None:
     abdomen = volume_of(volume.array[:1], Unit.HU, SPACING_MM)
-    with pytest.raises(NoLungsError, match=r"1 slices examined \(1 no lung found\)"):
+    with pytest.raises(NoLungsError, match=r"1 slice examined \(1 no lung found\)"):
         preprocess(abdomen)
     assert codes(examine(abdomen))["no_lungs"] is True
 

@@ -100,7 +100,7 @@ def test_two_studies_are_refused_unless_a_series_is_named(tmp_path, shows_the_ra
 def test_slices_without_a_place_are_refused(tmp_path, keyword):
     slices = chest()
     delattr(slices[2], keyword)
-    assert "1 of 12 images lack" in refusal(StudyError, save(slices, tmp_path))
+    assert "1 of 12 images lacks Image" in refusal(StudyError, save(slices, tmp_path))
 
 
 def test_cosines_that_are_no_plane_are_refused(tmp_path):

@@ -57,6 +57,13 @@ def test_a_series_that_does_not_exist_is_refused(tmp_path):
         read_volume(save(chest(), tmp_path), series="1.2.3")
 
 
+def test_a_series_of_localizers_that_is_asked_for_is_refused_by_that_name(tmp_path):
+    save(chest(), tmp_path / "a")
+    save(series("1.9", count=2, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), tmp_path / "b")
+    with pytest.raises(NoStudyError, match=r"only localizers .*: name another CT series"):
+        read_volume(tmp_path, series="1.9")
+
+
 def acquisition(folder, number, first, count, hu=0):
     """Slices of the ramp CT from place `first` on, as an acquisition; `hu` sets it apart."""
     origin = np.add(ORIGIN, (0, 0, first * SLICE_MM))

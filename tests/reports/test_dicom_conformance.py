@@ -12,7 +12,7 @@ from types import ModuleType
 import pydicom
 import pytest
 
-from deeppneumonia.domain import KeySlice, PatientDiagnosis, Volume
+from deeppneumonia.domain import KeySlice, PatientDiagnosis, QualityFlag, Volume
 from deeppneumonia.readers import read_volume
 from deeppneumonia.reports import ReportContext, write_outputs
 
@@ -74,7 +74,8 @@ def test_no_object_has_an_error(
 ) -> None:
     with pydicom.config.disable_value_validation():
         folder = series.write_series(tmp_path / "in", **SOURCES[source])
-    diagnosis, keys = series.answer_of(False, covid)
+    long_code = QualityFlag("implausible_lung_volume", "The lungs hold 0.4 litres.")
+    diagnosis, keys = series.answer_of(False, replace(covid, flags=(*covid.flags, long_code)))
     written = write_outputs(diagnosis, keys, tmp_path / "out", make_context(read_volume(folder)))
     objects = [path for path in written if path.suffix == ".dcm"]
     assert len(objects) == (5 if source == "no-frame-of-reference" else 6)

@@ -17,6 +17,7 @@ from deeppneumonia.domain import (
     Detail,
     KeySlice,
     PatientDiagnosis,
+    QualityFlag,
     SaliencyMap,
     SlicePrediction,
     Status,
@@ -160,6 +161,18 @@ def test_the_structured_report_holds_probabilities_flags_and_algorithm(
     text = spoken(report)
     assert "9f9f9f9f" in text and "There is a gap of 10.0 mm" in text
     assert "Research software, not a medical device" in text
+
+
+def test_flags_bear_their_whole_code_however_long(
+    tmp_path: Path, refused: PatientDiagnosis, make_context: Context
+) -> None:
+    flags = ("implausible_lung_volume", "implausible_lung_colour", "gap")
+    diagnosis = replace(refused, flags=tuple(QualityFlag(code, "A sentence.") for code in flags))
+    volume = read_volume(write_series(tmp_path / "in"))
+    write_outputs(diagnosis, (), tmp_path / "out", make_context(volume))
+    (group,) = hd.sr.srread(tmp_path / "out" / "sr.dcm").content.get_image_measurement_groups()
+    said = [(one.name.value, one.value.value) for one in group.get_qualitative_evaluations()]
+    assert said == [("status", "refused"), *(("quality_flag", code) for code in flags)]
 
 
 def test_a_detail_lies_in_the_patient_where_its_box_lies(objects: dict[str, Dataset]) -> None:

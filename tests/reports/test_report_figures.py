@@ -141,3 +141,19 @@ def test_of_a_slice_far_wider_than_a_chest_the_chest_is_shown(
     assert np.abs(changed.min(axis=0) - np.array([220 - 152, 180 - 102]) * scale).max() <= 5
     whole = draw_key_slice(key, document.key_findings[0], document.geometry)
     assert whole.shape[0] > picture.shape[0]
+
+
+def test_a_label_of_ones_own_is_drawn_in_its_own_letters(
+    covid: PatientDiagnosis, ct_context: ReportContext, draw_keys: Keys
+) -> None:
+    key = draw_keys(covid)[0]
+    document = compose(covid, draw_keys(covid), ct_context)
+
+    def legend(label: str) -> bytes:
+        finding = replace(document.key_findings[0], heat_title=label)
+        return draw_key_slice(key, finding, document.geometry)[PANEL_PX:].tobytes()
+
+    for label in ("Пневмония", "Πνευμονία", "entzündet"):
+        others = ("?" * len(label), "П" * len(label), "entzundet")
+        assert legend(label) not in {legend(one) for one in others}
+    assert legend("肺炎") == legend("??")

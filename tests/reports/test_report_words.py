@@ -80,8 +80,8 @@ def test_a_long_label_in_its_own_letters_stays_clear_of_the_legend_beside_it(
     label = "bakterielle Lungenentzündung der Unterlappen beidseits"
     draw = ImageDraw.Draw(Image.new("RGB", (8, 8)))
     text = drawing._fitting(draw, f"Grad-CAM: evidence for {label}", 400)
-    assert text.startswith("Grad-CAM: evidence for bakterielle Lungenentzu")
-    assert text.endswith("...") and text.isascii()
+    assert text.startswith("Grad-CAM: evidence for bakterielle Lungenentzü")
+    assert text.endswith("...")
     key = draw_keys(covid)[0]
     key = replace(key, saliency=SaliencyMap(6, label, np.ones((512, 512), np.float32)))
     document = compose(covid, (key, *draw_keys(covid)[1:]), ct_context)
@@ -106,5 +106,5 @@ def test_the_published_labels_are_written_whole_on_a_narrow_picture_too(
     width = draw_key_slice(key, document.key_findings[0], document.geometry).shape[1]
     draw = ImageDraw.Draw(Image.new("RGB", (8, 8)))
     texts = ("Grad-CAM: evidence for COVID-19 pneumonia", "box: detail and its weight (6)")
-    needed = sum(draw.textlength(text, drawing._font(17)) for text in texts)
+    needed = sum(draw.textlength(text, drawing._font(17, text)) for text in texts)
     assert needed + 3 * drawing.MARGIN_PX <= (width - drawing.GAP_PX) / 2

@@ -105,7 +105,7 @@ def test_what_fell_into_wrong_hands_can_be_ended_and_the_studies_stay(
     def revoke(name: str) -> Result:
         return CliRunner().invoke(users.app, ["revoke", name, "--data", services.settings.data])
 
-    assert "1 sessions and tokens of anna were ended" in revoke("anna").output
+    assert "1 session or token of anna was ended" in revoke("anna").output
     assert client.get("/api/v1/account", headers=stolen).status_code == 401
     assert client.get("/api/v1/account", headers=others).status_code == 200
     new = {"Authorization": f"Bearer {services.accounts.open_token('anna', 'read', '', None)}"}

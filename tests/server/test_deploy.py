@@ -27,6 +27,12 @@ def test_each_container_is_given_the_settings(name: str) -> None:
     assert "studies:/data" in service["volumes"]
 
 
+def test_each_container_has_an_init_that_collects_orphans() -> None:
+    """A worker that is killed leaves readers behind, which the server, as process 1, would keep."""
+    assert all(one["init"] is True for one in services().values())
+    assert "podman run --init " in (DEPLOY / "Containerfile").read_text()
+
+
 def test_no_container_is_forgotten_here() -> None:
     assert services().keys() == {"web", "worker", "dicom"}
 

@@ -5,6 +5,7 @@ import csv
 import hashlib
 import io
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import text, update
+from sqlalchemy import Connection, text, update
 
+from deeppneumonia.server.database import Database
 from deeppneumonia.server.feedback import Feedback, FeedbackStore
 from deeppneumonia.server.intake import gather
 from deeppneumonia.server.jobs import Claim, JobStore
@@ -22,8 +24,9 @@ from deeppneumonia.server.removal import remove, remove_unknown
 from deeppneumonia.server.schema import FEEDBACK, JOBS, METADATA
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
-from deeppneumonia.server.storage import HOUR_S, Piece
+from deeppneumonia.server.storage import HOUR_S, Piece, Storage
 from deeppneumonia.server.supervisor import tidy
+from deeppneumonia.server.worker import Outcome, Worker
 from deeppneumonia.server.worklist import Job, State
 
 POSTGRES = os.environ.get("DEEPPNEUMONIA_TEST_POSTGRES")
@@ -199,6 +202,78 @@ def test_a_study_deleted_while_images_come_begins_anew_with_them(
     assert images(services, id) == {b"late"}
 
 
+@pytest.mark.parametrize(
+    ("path", "file"),
+    [
+        ("/api/v1/studies/{}/result", "result.json"),
+        ("/api/v1/studies/{}/files/result.json", "result.json"),
+        ("/studies/{}", "page.json"),
+        ("/studies/{}/slices/0.png", "page.json"),
+        ("/studies/{}/slices/0.png", "volume.nii.gz"),
+    ],
+)
+def test_an_answer_that_is_deleted_while_it_is_opened_is_gone_and_no_fault(
+    path: str, file: str, client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrives(services, b"one")
+    job = answers(services)
+    folder = services.storage.result(job.id, str(job.result))
+    (folder / "page.json").write_text('{"picture": {"slices": 1, "offsets": [0, 9]}}')
+    (folder / "volume.nii.gz").touch()
+    look_up = Storage.result_file
+
+    def and_then_it_is_deleted(storage: Storage, id: str, name: str, one: str) -> Path | None:
+        found = look_up(storage, id, name, one)
+        if one == file:
+            remove(services, id)
+        return found
+
+    monkeypatch.setattr(Storage, "result_file", and_then_it_is_deleted)
+    program = client.get(path.format(job.id))
+    assert (program.status_code, "deleted meanwhile" in program.json()["detail"]) == (404, True)
+    assert client.get(path.format(job.id)).json()["detail"] == "There is no such study."
+
+
+def test_lists_leave_out_what_is_deleted_while_they_are_made(
+    client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrives(services, b"one")
+    job = answers(services)
+    says(services, job, "typical")
+    look_into = Path.iterdir
+
+    gone = iter(("results", "uploads"))
+
+    def deleted_first(folder: Path) -> Iterator[Path]:
+        monkeypatch.setattr(Path, "iterdir", look_into)
+        kind = next(gone)
+        (services.storage.data / kind / job.id).rename(services.storage.data / "incoming" / kind)
+        return folder.iterdir()
+
+    for path in ("/api/v1/studies", "/feedback.csv"):
+        monkeypatch.setattr(Path, "iterdir", deleted_first)
+        assert client.get(path).status_code == 200
+    assert list(gone) == []
+
+
+def test_a_study_that_is_deleted_as_soon_as_it_is_there_begins_anew(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Database.write
+
+    @contextlib.contextmanager
+    def deleted_next(database: Database) -> Iterator[Connection]:
+        with write(database) as connection:
+            yield connection
+        monkeypatch.setattr(Database, "write", write)
+        ((job,), _) = services.jobs.list()
+        remove(services, job.id)
+
+    monkeypatch.setattr(Database, "write", deleted_next)
+    job = arrives(services, b"one")
+    assert stands(services, job.id).state is State.QUEUED and images(services, job.id) == {b"one"}
+
+
 def test_what_cannot_be_deleted_stays_whole(services: Services) -> None:
     arrives(services, b"one")
     job = answers(services)
@@ -229,6 +304,46 @@ def test_folders_without_a_row_are_tidied_away_and_those_with_one_are_not(
     remove_unknown(services, id)
     assert not orphan.exists() and images(services, id) == {b"one"}
     assert not any(f.is_dir() and not any(f.iterdir()) for f in orphan.parent.iterdir())
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_row_that_was_restored_without_its_images_says_so_and_is_read_once_they_are_back(
+    left: int, client: TestClient, services: Services
+) -> None:
+    id = arrives(services, b"one", b"two").id
+    upload, backup = services.storage.upload(id), services.storage.data / "backup"
+    shutil.copytree(upload, backup)
+    for file in sorted(upload.iterdir())[left:]:
+        file.unlink()
+    if not left:
+        upload.rmdir()
+    read: list[set[str]] = []
+
+    def work(study: Path, folder: Path) -> Outcome:
+        read.append({file.name for file in study.iterdir()})
+        (folder / "result.json").write_text("{}")
+        return Outcome("refused")
+
+    worker = Worker(services, work)
+    while worker.once():
+        pass
+    said = client.get(f"/api/v1/studies/{id}").json()
+    assert said["state"] == "dead" and not read
+    assert f"holds {left} of its 2 files: put what is missing back" in said["reason"]
+    shutil.copytree(backup, upload, dirs_exist_ok=True)
+    assert client.post(f"/api/v1/studies/{id}/requeue").status_code == 200
+    assert worker.once() and stands(services, id).state is State.DONE
+    assert read == [{file.name for file in backup.iterdir()}]
+
+
+def test_a_row_that_was_restored_without_its_answer_says_so(
+    client: TestClient, services: Services
+) -> None:
+    arrives(services, b"one")
+    job = answers(services)
+    shutil.rmtree(services.storage.result(job.id, str(job.result)))
+    page = client.get(f"/studies/{job.id}", headers={"accept": "text/html"}).text
+    assert "files of the answer are not on the server" in page and "Read it again" in page
 
 
 @pytest.mark.parametrize("by", ["a reader", "tidying"])

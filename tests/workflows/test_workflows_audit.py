@@ -139,7 +139,7 @@ def test_unreadable_rows_are_counted_and_the_others_audited(tmp_path: Path) -> N
                        if (tmp_path / "broken.png").write_bytes(b"no picture") else "")  # fmt: skip
     found = audit_manifest(manifest, tmp_path / "out")
     assert [row["line"] for row in found["unreadable"]] == [4]
-    assert "1 rows could not be read (lines 4)" in (tmp_path / "out" / "audit.html").read_text()
+    assert "1 row could not be read (line 4)" in (tmp_path / "out" / "audit.html").read_text()
 
 
 def test_the_reference_has_every_key(

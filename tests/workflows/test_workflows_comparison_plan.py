@@ -101,7 +101,7 @@ def test_external_patients_are_known_again_after_two_manifests_shared_their_ids(
     plan = read_plan(None, manifests=[north, south], external=[again, east], models=["resnet18"])
     known = joined_manifest(plan)
     assert {row.patient_id for row in known.rows} == {"north/1", "north/2", "south/1", "south/2"}
-    with pytest.raises(ManifestError, match=r"1 patients of .* in the folds too"):
+    with pytest.raises(ManifestError, match=r"1 patient of .* in the folds too"):
         external_manifest(plan, again, known)
     assert len(external_manifest(plan, east, known).patients) == 2
 

@@ -7,6 +7,7 @@ import typer
 
 from deeppneumonia.cli.console import print_json, remark, show_error
 from deeppneumonia.cli.progress import progress_bar
+from deeppneumonia.domain.wording import counted
 
 
 def diagnose_archive(
@@ -42,8 +43,9 @@ def diagnose_archive(
     if as_json:
         print_json(outcome.summary())
     else:
+        studies = counted(outcome.studies, "study", "studies")
         found = ", ".join(f"{count} {status}" for status, count in outcome.counts.items())
-        remark(f"{outcome.studies} studies in {outcome.seconds:.0f} s: {found}", quiet=quiet)
+        remark(f"{studies} in {outcome.seconds:.0f} s: {found}", quiet=quiet)
         typer.echo(outcome.results)
     if outcome.failed:
         raise typer.Exit(1)

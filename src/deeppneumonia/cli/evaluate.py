@@ -19,6 +19,7 @@ from deeppneumonia.cli.console import (
     score_cell,
 )
 from deeppneumonia.cli.progress import progress_bar
+from deeppneumonia.domain.wording import counted
 
 Trust = Annotated[
     bool,
@@ -69,10 +70,10 @@ def evaluate(
     if as_json:
         print_json(metrics)
         return
-    if metrics["training_patients"]:
+    if in_training := metrics["training_patients"]:
         remark(
-            f"{metrics['training_patients']} of the scored patients are training patients of this "
-            f"split: name the part to score with --split test.",
+            f"Among the scored patients {counted(in_training, 'is', 'are')} of the training part "
+            f"of this split: name the part to score with --split test.",
             quiet=quiet,
         )
     _print_table(metrics)
@@ -94,8 +95,9 @@ def _without_answer(metrics: dict[str, Any]) -> str:
         return ""
     reason, count = max(metrics["refusals"].items(), key=lambda one: one[1])
     return (
-        f"{missing} of {patients['total']} patients got no answer and are in no score; the most "
-        f"frequent reason, {count} times: {reason}; all are in slices.csv"
+        f"{missing} of {counted(patients['total'], 'patient')} got no answer and "
+        f"{'is' if missing == 1 else 'are'} in no score; the most frequent reason, "
+        f"{counted(count, 'time')}: {reason}; all are in slices.csv"
     )
 
 

@@ -16,6 +16,7 @@ from deeppneumonia.cli.console import (
     renaming,
 )
 from deeppneumonia.cli.progress import progress_bar
+from deeppneumonia.domain.wording import counted
 
 Manifest = Annotated[Path, typer.Argument(help="CSV of labelled patients of the new hospital.")]
 
@@ -86,7 +87,9 @@ def _numbers(words: str) -> tuple[int, ...]:
     except ValueError as error:
         raise typer.BadParameter(f"{words!r} is no list of numbers, as 5,10,20,40") from error
     if numbers[0] < 2:
-        raise typer.BadParameter(f"{numbers[0]} patients cannot be of two labels: give 2 or more")
+        raise typer.BadParameter(
+            f"{counted(numbers[0], 'patient')} cannot be of two labels: give 2 or more"
+        )
     return numbers
 
 

@@ -7,6 +7,7 @@ import typer
 
 from deeppneumonia.cli.console import Quiet, remark
 from deeppneumonia.cli.serve import Config, DataFolder, read_settings
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def revoke(
         raise _nobody(name)
     ended = services.accounts.revoke(name)
     services.audit.write("console", "secrets revoked", name)
-    remark(f"{ended} sessions and tokens of {name} were ended.", quiet=quiet)
+    words = f"session or token of {name} was ended.", f"sessions and tokens of {name} were ended."
+    remark(counted(ended, *words), quiet=quiet)
 
 
 @app.command()
@@ -128,7 +130,8 @@ def audit(config: Config = None, data: DataFolder = None) -> None:
             "last: somebody has changed the log; compare it with a back-up."
         )
     last = log.last()
-    typer.echo("The log is empty." if last is None else f"{last.number} entries fit: {last.digest}")
+    fitting = "" if last is None else counted(last.number, "entry fits", "entries fit")
+    typer.echo("The log is empty." if last is None else f"{fitting}: {last.digest}")
 
 
 def _open(config: "Config", data: "DataFolder") -> "Services":

@@ -18,6 +18,7 @@ from deeppneumonia.datasets.manifest import (
     to_csv,
 )
 from deeppneumonia.datasets.splits import TEST, TRAIN, VALIDATION
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import ManifestError
 from deeppneumonia.files import write_whole
 
@@ -123,7 +124,7 @@ def _row_of(
 ) -> ManifestRow:
     if len(cells) != len(header):
         raise ManifestError(
-            f"Line {line}: {len(cells)} values for {len(header)} columns; "
+            f"Line {line}: {counted(len(cells), 'value')} for {counted(len(header), 'column')}; "
             "put a value with a comma in double quotes."
         )
     values = dict(zip(header, (cell.strip() for cell in cells), strict=True))

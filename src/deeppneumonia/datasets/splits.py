@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.datasets.manifest import Manifest, check_contradictions
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import ManifestError
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -122,8 +123,8 @@ def _counts_of(
     total, parts = sum(patients), len(fractions)
     if total < parts:
         raise ManifestError(
-            f"The label {label!r} has {total} patients, which cannot be split into {parts} parts: "
-            f"bring {parts} patients or more, or leave the label out."
+            f"The label {label!r} has {counted(total, 'patient')}, which cannot be split into "
+            f"{parts} parts: bring {parts} patients or more, or leave the label out."
         )
     quotas = np.outer(patients, fractions)
     # 1e-9: a share such as 0.3 * 10 may come out a hair below the whole number that it is.

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from deeppneumonia.domain.study import Series, Study
 
+WIDEST_CHEST_MM = 420.0
+"""A chest is reconstructed in 300 to 420 mm; what is wider was made for more than a chest."""
+
 
 class Unit(StrEnum):
     """What a pixel value means."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deeppneumonia.domain.wording import counted
+
 SUM_TOLERANCE = 1e-3  # a softmax computed in half precision misses 1 by up to this much
 
 
@@ -66,8 +68,8 @@ def label_of_patients(
     torn = labels != labels[first][of_row]
     if torn.any():
         raise ValueError(
-            f"{np.unique(of_row[torn]).size} patients have slices of two labels, "
-            "where a patient has one"
+            f"{counted(np.unique(of_row[torn]).size, 'patient has', 'patients have')} slices of "
+            "two labels, where a patient has one"
         )
     return tuple(map(str, patients)), labels[first].astype(np.int64), of_row
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from deeppneumonia.checkpoint import Checkpoint
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import CheckpointError, ConfigError, DeepPneumoniaError
 
 logger = logging.getLogger(__name__)
@@ -139,9 +140,10 @@ def check_numbers(output: EngineOutput) -> None:
     broken = int((~np.isfinite(output.probabilities).all(axis=1)).sum())
     if broken:
         raise CheckpointError(
-            f"The network of this checkpoint answers {broken} of {len(output.probabilities)} "
-            "slices with no number (NaN), where probabilities are expected: its training diverged "
-            "or its file is damaged; install it again, or train it with a smaller rate."
+            f"The network of this checkpoint answers {broken} of "
+            f"{counted(len(output.probabilities), 'slice')} with no number (NaN), where "
+            "probabilities are expected: its training diverged or its file is damaged; "
+            "install it again, or train it with a smaller rate."
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import WeightsError
 from deeppneumonia.files import home_folder, sha256_of
 from deeppneumonia.models.backbone import Backbone
@@ -147,8 +148,9 @@ def match_keys(
     wrong += [key for key in offered if key not in own and key not in head]
     if wrong:
         raise WeightsError(
-            f"{file_name} does not fit {backbone.name}: {len(wrong)} tensors are missing, of "
-            f"another shape or unknown, the first being {wrong[0]} (expected "
+            f"{file_name} does not fit {backbone.name}: "
+            f"{counted(len(wrong), 'tensor is', 'tensors are')} missing, of another shape "
+            f"or unknown, the first being {wrong[0]} (expected "
             f"{shape_of(own, wrong[0])}, found {shape_of(offered, wrong[0])}). "
             f"Bring weights that were made for {backbone.name}."
         )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.domain import LungSlice, QualityFlag, Unit, Volume
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import PreprocessingError
 from deeppneumonia.preprocessing.config import PreprocessConfig
 from deeppneumonia.preprocessing.crops import find_cut_lungs
@@ -41,8 +42,8 @@ class NoLungsError(PreprocessingError):
 
     def __init__(self, dropped: Sequence["DroppedSlice"]) -> None:
         super().__init__(
-            f"No usable lungs in any of the {len(dropped)} slices examined "
-            f"({_counted(dropped)}); a chest CT in axial slices is needed. "
+            f"No usable lungs in {counted(len(dropped), 'slice')} examined "
+            f"({_kinds(dropped)}); a chest CT in axial slices is needed. "
             "Check that this is the right series, and that pictures were exported in a lung window."
         )
 
@@ -249,15 +250,18 @@ def _flags(
         message = "The input holds grey levels of pictures, not Hounsfield units; window unknown."
         flags.append(QualityFlag("grey_levels", message))
     if not kept:
-        message = f"No usable lungs in any of the {examined} slices examined ({_counted(dropped)})."
+        message = f"No usable lungs in {counted(examined, 'slice')} examined ({_kinds(dropped)})."
         flags.append(QualityFlag("no_lungs", message, blocks=True))
         return flags
     if dropped:
-        message = f"{len(dropped)} of {examined} slices were dropped ({_counted(dropped)})."
+        of_all = f"of {counted(examined, 'slice')}"
+        words = counted(len(dropped), f"{of_all} was", f"{of_all} were")
+        message = f"{words} dropped ({_kinds(dropped)})."
         flags.append(QualityFlag("slices_dropped", message))
     lonely = [lung_slice.slice_index for lung_slice in kept if lung_slice.shows_one_lung]
     if lonely:
-        message = f"Only one lung was found in {len(lonely)} of {len(kept)} slices kept: {lonely}."
+        where = f"{len(lonely)} of {counted(len(kept), 'slice')} kept"
+        message = f"Only one lung was found in {where}: {lonely}."
         flags.append(QualityFlag("one_lung", message))
     if lung_ml is not None and not PLAUSIBLE_LUNG_ML[0] <= lung_ml <= PLAUSIBLE_LUNG_ML[1]:
         message = f"The lungs found hold {lung_ml / 1000:.1f} litres, which is not plausible."
@@ -288,7 +292,7 @@ def _facts(
     }
 
 
-def _counted(dropped: Sequence[DroppedSlice]) -> str:
+def _kinds(dropped: Sequence[DroppedSlice]) -> str:
     """The kinds of drops with their counts, such as `3 no lung found, 1 incomplete lung`."""
     kinds = Counter(drop.kind for drop in dropped)
     return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())

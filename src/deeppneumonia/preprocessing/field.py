@@ -12,14 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.domain import Unit, Volume
+from deeppneumonia.domain.volume import WIDEST_CHEST_MM
 from deeppneumonia.preprocessing.morphology import largest, open_disk
 from deeppneumonia.preprocessing.view import AIR_BELOW_HU
 
 Window = tuple[slice, slice]
 """Rows and columns of a slice."""
-
-WIDEST_MM = 420.0
-"""A chest is reconstructed in 300 to 420 mm; no slice up to this is cut."""
 
 LEAST_MM = 350.0
 """The usual field of a chest; the neck and a child are shown in no less."""
@@ -39,7 +37,7 @@ def field_window(pixels: NDArray[Any], volume: Volume) -> Window:
     _, *pixel_mm = volume.spacing_mm
     field_mm = rows * pixel_mm[0], columns * pixel_mm[1]
     whole = slice(0, rows), slice(0, columns)
-    if volume.unit is not Unit.HU or not volume.has_geometry or max(field_mm) <= WIDEST_MM:
+    if volume.unit is not Unit.HU or not volume.has_geometry or max(field_mm) <= WIDEST_CHEST_MM:
         return whole
     height, width = (
         max(1, min(count, round(side / COARSE_MM)))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.domain import LungSlice, QualityFlag, Unit, Volume
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.preprocessing.examination import THREADS, Examination, Reduced
 from deeppneumonia.preprocessing.morphology import (
     Mask,
@@ -163,8 +164,9 @@ def _region(examination: Examination) -> Found:
     if examined < FEW_SLICES or kept >= MIN_KEPT * examined:
         return ()
     message = (
-        f"Only {kept} of {examined} slices show complete lungs: this looks like an abdomen, or "
-        f"another region with the edge of the lungs; send the chest series."
+        f"Only {kept} of {examined} slices {'shows' if kept == 1 else 'show'} complete lungs: this "
+        f"looks like an abdomen, or another region with the edge of the lungs; send the "
+        f"chest series."
     )
     return (QualityFlag("not_a_chest", message, blocks=True),)
 
@@ -197,8 +199,9 @@ def _cut_off(volume: Volume, kept: Sequence[LungSlice]) -> Found:
     if cut <= MAX_CUT_OFF * len(kept):
         return ()
     message = (
-        f"The lungs run beyond the edge of the picture in {cut} of {len(kept)} slices: a part of "
-        f"them lies outside the field of view; send the series that shows the whole chest."
+        f"The lungs run beyond the edge of the picture in {cut} of {counted(len(kept), 'slice')}: "
+        f"a part of them lies outside the field of view; send the series that shows "
+        f"the whole chest."
     )
     return (QualityFlag("lungs_cut_off", message, leaves_open=True),)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from deeppneumonia.domain.study import Series, SourceKind, Study
 from deeppneumonia.domain.volume import QualityFlag, Unit, Volume
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import StudyError
 from deeppneumonia.files import natural_order
 from deeppneumonia.readers.gate import Lease
@@ -83,7 +84,9 @@ def picture_study(files: Sequence[Path], ignored: tuple[str, ...]) -> Study:
 
 def _study_of(ordered: tuple[Path, ...], ignored: tuple[str, ...]) -> Study:
     uid = _content_hash(ordered)
-    series = Series(uid=uid, modality="OT", files=ordered, description=f"{len(ordered)} pictures")
+    series = Series(
+        uid=uid, modality="OT", files=ordered, description=counted(len(ordered), "picture")
+    )
     return Study(uid=uid, kind=SourceKind.PICTURES, series=(series,), ignored=ignored)
 
 

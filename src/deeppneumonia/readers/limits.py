@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, fields, replace
 from functools import cache
 
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import ConfigError, StudyError
 
 MEGABYTE = 1024 * 1024
@@ -121,8 +122,8 @@ def check_voxels(slices: int, rows: int, columns: int) -> None:
     limits = current_limits()
     if min(slices, rows, columns) < 1:
         raise StudyError(
-            f"The header states {slices} slices of {rows} x {columns} pixels: an empty picture "
-            "cannot be read; export the study again."
+            f"The header states {counted(slices, 'slice')} of {rows} x {columns} pixels: an empty "
+            "picture cannot be read; export the study again."
         )
     if (
         slices > limits.slices
@@ -130,9 +131,10 @@ def check_voxels(slices: int, rows: int, columns: int) -> None:
         or slices * rows * columns > limits.voxels
     ):
         raise UnsafeInputError(
-            f"The header states {slices} slices of {rows} x {columns} pixels, more than a chest CT "
-            f"can have (at most {limits.slices} slices, {limits.picture_pixels / 1e6:.0f} million "
-            f"pixels in one and {limits.voxels / 1e6:.0f} million in all): check the file."
+            f"The header states {counted(slices, 'slice')} of {rows} x {columns} pixels, more than "
+            f"a chest CT can have (at most {limits.slices} slices, "
+            f"{limits.picture_pixels / 1e6:.0f} million pixels in one and "
+            f"{limits.voxels / 1e6:.0f} million in all): check the file."
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.readers.decode import NOT_HU
 from deeppneumonia.readers.gate import NoStudyError
 from deeppneumonia.readers.geometry import OrientationError, main_axis, normal_of
@@ -45,7 +46,7 @@ def by_series(headers: Iterable[SliceHeader]) -> dict[str, tuple[SliceHeader, ..
 def describe(headers: Sequence[SliceHeader]) -> str:
     """A series in technical words; the header's own description is free text and may hold names."""
     first = headers[0]
-    words = [f"{len(headers)} images"]
+    words = [counted(len(headers), "image")]
     if first.thickness_mm:
         words.append(f"{first.thickness_mm:g} mm thick")
     if re.fullmatch(r"[A-Za-z0-9 .+-]{1,16}", first.kernel):

@@ -9,8 +9,10 @@ from itertools import pairwise
 import numpy as np
 
 from deeppneumonia.domain.volume import QualityFlag
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.decode import decode_stored
+from deeppneumonia.readers.gate import NoStudyError
 from deeppneumonia.readers.geometry import (
     SAME_PLACE_MM,
     VERTICAL,
@@ -70,22 +72,27 @@ def _leave_out_localizers(headers: Sequence[SliceHeader]) -> tuple[Headers, Flag
     unplaced = [h for h in pictures if not (h.is_placed and len(h.pixel_spacing_mm) == 2)]
     if unplaced and all(h.pixels.samples != 1 for h in unplaced):
         raise StudyError(
-            f"{_images(len(unplaced))} of the series hold colours and no place in the patient, "
-            "where grey CT slices are expected: give the original CT images, not a screen capture."
+            f"{counted(len(unplaced), 'image')} of the series with colours and no place in the "
+            "patient, where grey CT slices are expected: give the original CT images, not a "
+            "screen capture."
         )
-    if unplaced or not pictures:
+    if not pictures:
+        raise NoStudyError(
+            "The series holds only localizers (overview pictures), where axial CT slices are "
+            "expected: name another CT series of the study."
+        )
+    if unplaced:
+        of_all = f"of {counted(len(headers), 'image')}"
         raise StudyError(
-            f"{len(unplaced)} of {len(headers)} images lack Image Position (0020,0032), Image "
-            "Orientation (0020,0037) or Pixel Spacing (0028,0030), without which slices cannot be "
-            "placed in the patient: export the original CT images."
+            f"{counted(len(unplaced), f'{of_all} lacks', f'{of_all} lack')} Image Position "
+            "(0020,0032), Image Orientation (0020,0037) or Pixel Spacing (0028,0030), without "
+            "which slices cannot be placed in the patient: export the original CT images."
         )
     kept = _of_main_direction(pictures)
     count = len(headers) - len(kept)
-    flag = QualityFlag(
-        "localizers_left_out",
-        f"{_images(count)} of this series are localizers or of another direction and were left "
-        "out.",
-    )
+    one = "image of this series is a localizer or of another direction and was"
+    more = "images of this series are localizers or of another direction and were"
+    flag = QualityFlag("localizers_left_out", f"{counted(count, one, more)} left out.")
     return kept, (flag,) if count else ()
 
 
@@ -242,7 +249,7 @@ def _mixed_flag(found: int, kept: int, slices: int, left_out: int) -> QualityFla
     return QualityFlag(
         "mixed_acquisitions",
         f"The series mixes {found} acquisitions of the same region; {used} ({slices} slices) "
-        f"{'was' if kept == 1 else 'were'} used and {_images(left_out)} left out.",
+        f"{'was' if kept == 1 else 'were'} used and {counted(left_out, 'image')} left out.",
     )
 
 
@@ -269,8 +276,5 @@ def _check_equal(first: SliceHeader, second: SliceHeader) -> None:
 def _repeat_flag(count: int) -> Flags:
     if not count:
         return ()
-    return (QualityFlag("duplicates_dropped", f"{_images(count)} came twice and were dropped."),)
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
+    words = counted(count, "image came twice and was", "images came twice and were")
+    return (QualityFlag("duplicates_dropped", f"{words} dropped."),)

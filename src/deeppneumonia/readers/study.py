@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deeppneumonia.domain.study import SourceKind, Study
 from deeppneumonia.domain.volume import Volume
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import StudyError
 from deeppneumonia.readers.dicom import dicom_study, dicom_volume
 from deeppneumonia.readers.gate import Admitted, Lease, NoStudyError, admit, cannot_open
@@ -116,8 +117,8 @@ def _check_no_other_pictures(others: Sequence[Path]) -> None:
             count += stream.read(4).startswith(OTHER_PICTURES)
     if count:
         raise StudyError(
-            f"Beside PNG or JPEG slices lie {count} pictures in other formats (GIF, BMP, TIFF or "
-            "WebP), which would be missing: give all slices as PNG."
+            f"Beside PNG or JPEG slices, {counted(count, 'picture')} in other formats (GIF, BMP, "
+            "TIFF or WebP) would be missing: give all slices as PNG."
         )
 
 
@@ -137,10 +138,10 @@ def _one_kind(
         return volumes[0]
     if pictures:
         return SourceKind.PICTURES
-    links = f" and {admitted.links} symbolic links, which are not followed" * bool(admitted.links)
-    raise NoStudyError(
-        f"No CT study was found in {len(admitted.files)} files{links}: expected {ACCEPTED}."
-    )
+    words = "symbolic link, which is not followed", "symbolic links, which are not followed"
+    links = f" and {counted(admitted.links, *words)}" * bool(admitted.links)
+    files = counted(len(admitted.files), "file") if admitted.files else "0 files"
+    raise NoStudyError(f"No CT study was found in {files}{links}: expected {ACCEPTED}.")
 
 
 def kind_of(file: Path) -> SourceKind | None:

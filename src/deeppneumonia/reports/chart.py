@@ -7,6 +7,7 @@ from itertools import pairwise
 from reportlab.graphics import shapes
 from reportlab.lib.colors import HexColor
 
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.reports.document import ReportDocument, SliceLine
 from deeppneumonia.reports.palette import CLASS_COLOURS, INK, QUIET, RULE, class_colour
 
@@ -145,8 +146,8 @@ def describe(document: ReportDocument) -> str:
     """The chart in one sentence."""
     read = [line for line in document.slices if not line.dropped_because]
     return (
-        f"Probabilities of {len(read)} slices from {' to '.join(document.ends)}; the table below "
-        "the chart holds the same numbers."
+        f"Probabilities of {counted(len(read), 'slice')} from {' to '.join(document.ends)}; "
+        "the table below the chart holds the same numbers."
     )
 
 

@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.domain import Box, Detail, KeySlice
+from deeppneumonia.domain.volume import WIDEST_CHEST_MM
 from deeppneumonia.reports.document import PictureGeometry
-
-WIDEST_MM = 420.0
-"""A chest is looked at in 300 to 420 mm; slices up to this are shown whole."""
 
 AROUND_MM = 60.0
 """Chest wall and more, on every side of the lungs."""
@@ -20,7 +18,7 @@ def chest_part(key: KeySlice, geometry: PictureGeometry | None) -> KeySlice:
     if geometry is None or not key.lung_mask.any():
         return key
     pixel_mm = geometry.row_mm, geometry.column_mm
-    if max(n * mm for n, mm in zip(key.grey.shape, pixel_mm, strict=True)) <= WIDEST_MM:
+    if max(n * mm for n, mm in zip(key.grey.shape, pixel_mm, strict=True)) <= WIDEST_CHEST_MM:
         return key
     down, along = (
         _span(np.flatnonzero(key.lung_mask.any(axis=1 - axis)), key.grey.shape[axis], mm)

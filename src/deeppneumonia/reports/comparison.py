@@ -122,7 +122,8 @@ def _heading(title: str) -> str:
 
 def _remark(title: str, found: Mapping[str, Any]) -> str:
     refused = max(network["refused_patients"] for network in found["networks"].values())
-    text = f" {refused} of the patients got no answer and count as undecided." if refused else ""
+    verb = "counts" if refused == 1 else "count"
+    text = f" {refused} of the patients got no answer and {verb} as undecided." if refused else ""
     if title.startswith("external") and found["answers_each"] > 1:
         text += (
             f" Nothing was trained on them; each metric is the mean over the "

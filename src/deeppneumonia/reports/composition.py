@@ -14,6 +14,7 @@ from deeppneumonia.domain import (
     Status,
     title_of,
 )
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.reports.document import (
     DISCLAIMER,
     Fact,
@@ -28,7 +29,7 @@ from deeppneumonia.reports.document import (
 from deeppneumonia.reports.key_findings import key_finding, picture_geometry
 from deeppneumonia.reports.technique import dropped_slices, model_name, technique
 from deeppneumonia.reports.trust import trust_lines
-from deeppneumonia.reports.wording import MOST_LIKELY, as_percent, capitalised, counted, listed
+from deeppneumonia.reports.wording import MOST_LIKELY, as_percent, capitalised, listed
 
 TITLE = "Chest CT: pneumonia assessment by computer"
 FEET_TO_HEAD = ("feet", "head")
@@ -158,7 +159,7 @@ def _details_found(slices: Sequence[SlicePrediction], level: float | None) -> st
     which = ", it alone speaks" if total == 1 else ", each alone speaks"
     reach = f"{which}{strength}" if strength else ""
     found = capitalised(counted(total, "detail"))
-    return f"{found} on {bearing} of {len(slices)} slices{reach}."
+    return f"{found} on {bearing} of {counted(len(slices), 'slice')}{reach}."
 
 
 def _impression(diagnosis: PatientDiagnosis) -> Impression:

@@ -1,6 +1,5 @@
 """Key slices as pictures: the slice as it is, and beside it what the network used of it."""
 
-import unicodedata
 from dataclasses import dataclass
 
 import cv2
@@ -11,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from deeppneumonia.domain import Box, KeySlice
 from deeppneumonia.reports.chest_part import chest_part
 from deeppneumonia.reports.document import KeyFinding, PictureGeometry
+from deeppneumonia.reports.lettering import drawable, many_scripts_file
 from deeppneumonia.reports.palette import BOX_RGB
 
 PANEL_PX = 640
@@ -105,8 +105,11 @@ def _with_heat(plain: NDArray[np.uint8], key: KeySlice, panel: Panel) -> NDArray
     return np.round(plain * (1 - alpha) + heat_colours(heat) * alpha).astype(np.uint8)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+def _font(size: int, text: str) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font, whose letters are ASCII, or one with those of more scripts."""
+    if text.isascii():
+        return ImageFont.load_default(size)
+    return ImageFont.truetype(many_scripts_file(), 0.88 * size)  # so that letters are as large
 
 
 def _write(
@@ -118,9 +121,8 @@ def _write(
     size: int = 17,
     colour: tuple[int, int, int] = TEXT,
 ) -> None:
-    draw.text(
-        at, text, fill=colour, font=_font(size), anchor=anchor, stroke_width=2, stroke_fill=PAPER
-    )
+    font = _font(size, text)
+    draw.text(at, text, fill=colour, font=font, anchor=anchor, stroke_width=2, stroke_fill=PAPER)
 
 
 def _frame(
@@ -159,10 +161,11 @@ def _boxes(draw: ImageDraw.ImageDraw, key: KeySlice, panel: Panel, left: int) ->
         placed.append((number, detail.weight, (x0, y0, x1, y1)))
     for number, weight, corners in placed:  # above all boxes, so that every number is legible
         text = f"{number}: {weight:.2f}"
-        chip = _free_place(corners, (draw.textlength(text, _font(16)) + 10, 22), panel, left, taken)
+        font = _font(16, text)
+        chip = _free_place(corners, (draw.textlength(text, font) + 10, 22), panel, left, taken)
         taken.append(chip)
         draw.rectangle(chip, fill=BOX_RGB)
-        draw.text((chip[0] + 5, chip[1] + 11), text, fill=PAPER, font=_font(16), anchor="lm")
+        draw.text((chip[0] + 5, chip[1] + 11), text, fill=PAPER, font=font, anchor="lm")
 
 
 def _in_panel(box: Box, panel: Panel, left: int) -> tuple[int, int, int, int]:
@@ -207,7 +210,7 @@ def _legend(draw: ImageDraw.ImageDraw, finding: KeyFinding, panel: Panel) -> Non
     heat = f"Grad-CAM: evidence for {finding.heat_title}" if finding.heat_title else "No heat map"
     boxes = f"box: detail and its weight ({len(finding.details)})" if finding.details else "no box"
     edge = right + panel.cell - GAP_PX - 2 * MARGIN_PX
-    room = edge - right - draw.textlength(boxes, _font(17)) - MARGIN_PX
+    room = edge - right - draw.textlength(boxes, _font(17, boxes)) - MARGIN_PX
     _write(draw, (right, line), _fitting(draw, heat, room))
     if finding.heat_title:
         _write(draw, (right + 226, line + 27), "none to most, within this slice", colour=SOFT_TEXT)
@@ -216,22 +219,11 @@ def _legend(draw: ImageDraw.ImageDraw, finding: KeyFinding, panel: Panel) -> Non
 
 def _fitting(draw: ImageDraw.ImageDraw, text: str, room_px: float) -> str:
     """As much of a text as there is room for; a hospital's own label may be of any length."""
-    whole = shown = _drawable(text)
-    while len(shown) > 1 and draw.textlength(shown, _font(17)) > room_px:
+    whole = shown = drawable(text)
+    while len(shown) > 1 and draw.textlength(shown, _font(17, shown)) > room_px:
         whole = whole[:-1]
         shown = f"{whole}..."
     return shown
-
-
-def _drawable(text: str) -> str:
-    """The text in the letters of Pillow's own font, which are ASCII.
-
-    >>> _drawable("Lungenentzündung"), _drawable("肺炎")
-    ('Lungenentzundung', '??')
-    """
-    letters = unicodedata.normalize("NFKD", text)
-    plain = "".join(one for one in letters if not unicodedata.combining(one))
-    return plain.encode("ascii", "replace").decode("ascii")
 
 
 def _colour_bar() -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from deeppneumonia.domain import Box, KeySlice, SlicePrediction, Volume, title_of
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.reports.document import (
     DetailLine,
     KeyFinding,
@@ -10,7 +11,7 @@ from deeppneumonia.reports.document import (
     ReportContext,
     ranked_lines,
 )
-from deeppneumonia.reports.wording import capitalised, counted, listed
+from deeppneumonia.reports.wording import capitalised, listed
 
 OWN_FIGURES = (
     "The figures of this slice are the network's own, not calibrated as the patient's are."

@@ -1,5 +1,6 @@
-"""In which font a PDF prints each letter: hospitals write series and labels in their own script."""
+"""In which font each letter is printed: hospitals write series and labels in their own script."""
 
+import unicodedata
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -37,6 +38,30 @@ def in_fonts(text: str) -> str:
     )
 
 
+def drawable(text: str) -> str:
+    """The text in letters that the font of `many_scripts_file` has, question marks for others.
+
+    Hebrew and Arabic are among the others: whoever draws with it sets from left to right.
+
+    >>> drawable("Lungenentzündung"), drawable("Пневмония"), drawable("肺炎")
+    ('Lungenentzündung', 'Пневмония', '??')
+    """
+    if text.isascii():
+        return text
+    composed, known = unicodedata.normalize("NFC", text), _many_scripts().face.charToGlyph
+    return "".join(
+        one if ord(one) in known and unicodedata.bidirectional(one) not in ("R", "AL") else "?"
+        for one in composed
+    )
+
+
+def many_scripts_file() -> Path:
+    """The font file of `MANY_SCRIPTS`."""
+    import matplotlib  # few reports need it
+
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+
+
 def _printed(font: str | None, letters: str) -> str:
     if font is None:
         return "?" * len(letters)
@@ -65,9 +90,6 @@ def _registered(name: str) -> str:
 
 @cache
 def _many_scripts() -> Any:
-    import matplotlib  # few reports need it
-
-    file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    font = TTFont(MANY_SCRIPTS, file)
+    font = TTFont(MANY_SCRIPTS, many_scripts_file())
     registerFont(font)
     return font

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from deeppneumonia.domain import PatientDiagnosis, SourceKind, Status, Unit
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.reports.document import Fact, ReportContext
-from deeppneumonia.reports.wording import counted, listed
+from deeppneumonia.reports.wording import listed
 
 FORMATS = {
     SourceKind.DICOM: "DICOM",

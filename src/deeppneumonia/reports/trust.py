@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from deeppneumonia.domain import PatientDiagnosis, Status
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.reports.document import Fact
-from deeppneumonia.reports.wording import capitalised, counted, listed
+from deeppneumonia.reports.wording import capitalised, listed
 
 LIKENESS = "likeness to the training patients"
 

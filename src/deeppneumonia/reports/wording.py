@@ -36,17 +36,6 @@ def as_percent(probability: float) -> str:
     return ">99%" if probability > 0.99 else f"{probability:.0%}"
 
 
-def counted(count: int, noun: str) -> str:
-    """A count and its noun.
-
-    >>> counted(1, "slice"), counted(0, "detail")
-    ('1 slice', 'no details')
-    """
-    if count == 1:
-        return f"1 {noun}"
-    return f"{count or 'no'} {noun}s"
-
-
 def listed(words: list[str]) -> str:
     """Words as a list in a sentence.
 

@@ -140,6 +140,7 @@ def download(
         filename=f"{id[:8]}_{name}",
         content_disposition_type="inline" if file.suffix in (".html", ".png") else "attachment",
         headers={"Content-Security-Policy": REPORT_CSP} if is_page else None,
+        stat_result=file.stat(),  # here, where it is told of as any other file that is gone
     )
 
 

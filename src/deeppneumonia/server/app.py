@@ -3,8 +3,9 @@
 import errno
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 
@@ -20,6 +21,7 @@ from deeppneumonia.server.upload import UploadError
 
 RETRY_AFTER_S = 5
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+GONE = "The study was read again or deleted meanwhile: open it again."
 MISTYPED = (
     "There is nothing at this address, or a value in it is out of range: a link may be cut short."
 )
@@ -52,6 +54,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         app.add_exception_handler(error, _answer(status))
     app.add_exception_handler(UploadError, _refuse_upload)
     app.add_exception_handler(OSError, _tell_full_disk)
+    app.add_exception_handler(FileNotFoundError, _tell_gone)
     app.add_exception_handler(RequestValidationError, _refuse_value)
     return app
 
@@ -86,6 +89,15 @@ def _tell_full_disk(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, OSError) or error.errno not in NO_ROOM:
         raise error
     return _answer(507)(request, DiskFullError("The server's disk is full: nothing was kept."))
+
+
+async def _tell_gone(request: Request, error: Exception) -> Response:
+    """A file of an answer that was there a moment ago."""
+    assert isinstance(error, FileNotFoundError)
+    answers = request.app.state.services.storage.data / "results"
+    if not Path(error.filename or "").is_relative_to(answers):
+        raise error
+    return await pages.tell(request, HTTPException(404, GONE))
 
 
 async def _refuse_upload(request: Request, error: Exception) -> JSONResponse:

@@ -1,5 +1,6 @@
 """What readers say of answers, and the labelled manifest that fine-tuning makes of it."""
 
+import contextlib
 import csv
 import io
 import secrets
@@ -108,7 +109,7 @@ def manifest_csv(database: Database, storage: Storage) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "patient_id", "label", "study_id"])
     for id, content in found:
-        if storage.upload(id).is_dir():
+        with contextlib.suppress(FileNotFoundError):
             path = storage.study(id).relative_to(storage.data)
             writer.writerow([path, content.rpartition(":")[2][:16], labels[id], id])
     return text.getvalue()

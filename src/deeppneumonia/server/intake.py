@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import DeepPneumoniaError
 from deeppneumonia.files import flush, sha256_of
 from deeppneumonia.server.accounts import Principal, Right
@@ -39,7 +40,8 @@ def check_queue(services: Services, principal: Principal) -> None:
     if waiting >= settings.max_queued or (
         own >= settings.max_queued_per_owner and not principal.may(Right.ADMIN)
     ):
-        raise QueueFullError(f"{waiting} studies are waiting already: try again in a minute.")
+        words = counted(waiting, "study is", "studies are")
+        raise QueueFullError(f"{words} waiting already: try again in a minute.")
 
 
 def submit(

@@ -36,7 +36,7 @@ from sqlalchemy.exc import IntegrityError
 from deeppneumonia.server.database import Database
 from deeppneumonia.server.schema import FEEDBACK, JOBS
 from deeppneumonia.server.storage import HOUR_S
-from deeppneumonia.server.worklist import OPEN, Job, State, Worklist
+from deeppneumonia.server.worklist import OPEN, Job, State, Worklist, job_of
 
 FIRST_FENCES = 2**30
 """A fence begins at a random number below this, and has as many again to grow by. A study that is
@@ -52,6 +52,8 @@ class Claim:
 
     id: str
     fence: int
+    files: int
+    """How many the study has at least; more may be coming."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +106,7 @@ class JobStore(Worklist):
         }  # fmt: skip
         try:
             with self.database.write() as connection:
-                connection.execute(insert(JOBS).values(values))
+                new = connection.execute(insert(JOBS).values(values).returning(JOBS)).one()
         except IntegrityError:
             known = self._find(JOBS.c.owner == owner, JOBS.c.content == content)
             if known is None:  # deleted between the two statements
@@ -113,10 +115,7 @@ class JobStore(Worklist):
                     files=files, label=label, wait_s=wait_s,
                 )  # fmt: skip
             return known, known.id == id
-        job = self.get(id)
-        if job is None:
-            raise KeyError(id)
-        return job, True
+        return job_of(new), True
 
     def extend(
         self, id: str, *, measure: Callable[[], tuple[int, int]], wait_s: float
@@ -169,9 +168,9 @@ class JobStore(Worklist):
                 update(JOBS)
                 .where(JOBS.c.id == due.scalar_subquery(), JOBS.c.state == State.QUEUED)
                 .values(taken)
-                .returning(JOBS.c.id, JOBS.c.fence)
+                .returning(JOBS.c.id, JOBS.c.fence, JOBS.c.files)
             ).one_or_none()
-        return None if row is None else Claim(row.id, row.fence)
+        return None if row is None else Claim(row.id, row.fence, row.files)
 
     def heartbeat(self, claim: Claim) -> bool:
         """Keep the lease; False when the job is no longer this claim's."""

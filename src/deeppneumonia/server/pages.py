@@ -44,7 +44,7 @@ def install(app: FastAPI, *routers: APIRouter) -> None:
     for one in (router, *routers):
         app.include_router(one)
     app.mount("/static", StaticFiles(packages=[("deeppneumonia.server", "static")]))
-    app.add_exception_handler(AnyHTTPException, _tell)
+    app.add_exception_handler(AnyHTTPException, tell)
 
 
 def render(name: str, principal: Principal | None, status: int = 200, **words: Any) -> HTMLResponse:
@@ -136,7 +136,7 @@ def asked_by_person(request: Request) -> bool:
     return not is_program and "text/html" in request.headers.get("accept", "")
 
 
-async def _tell(request: Request, error: Exception) -> Response:
+async def tell(request: Request, error: Exception) -> Response:
     """A page for a person, the way to log in, or JSON for a program."""
     assert isinstance(error, AnyHTTPException)
     if not asked_by_person(request):

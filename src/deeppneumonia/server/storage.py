@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import DeepPneumoniaError
 from deeppneumonia.files import flush, natural_order
 
@@ -34,6 +35,10 @@ KINDS = ("uploads", "results")
 
 class DiskFullError(DeepPneumoniaError):
     """The disk has less space left than the server keeps free."""
+
+
+class MissingFilesError(DeepPneumoniaError):
+    """Files of an accepted study are not on the disk, as after half of a back-up was restored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +152,16 @@ class Storage:
         files = sorted(self.upload(id).iterdir())
         return files[0] if len(files) == 1 and files[0].suffix != ".dcm" else self.upload(id)
 
+    def check_whole(self, id: str, files: int) -> None:
+        """MissingFilesError when a study has less than this on the disk: no part is read as all."""
+        found = sum(file.is_file() for file in self.upload(id).rglob("*"))
+        if found < files:
+            raise MissingFilesError(
+                f"The server's disk holds {found} of its {counted(files, 'file')}: put what is "
+                f"missing back from the back-up (uploads/{id} of the data folder) and have the "
+                "study read again, or delete it and send it again."
+            )
+
     def result(self, id: str, name: str) -> Path:
         """The folder of one answer; `name` is `Job.result`."""
         if not name.isdecimal():
@@ -180,10 +195,10 @@ class Storage:
 
     def result_files(self, id: str, name: str) -> list[str]:
         """Names of an answer's files; empty when it is gone."""
-        folder = self.result(id, name)
-        if not folder.is_dir():
-            return []
-        return sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
+        with contextlib.suppress(FileNotFoundError):
+            names = [file.name for file in self.result(id, name).iterdir()]
+            return sorted(name for name in names if not name.startswith("."))
+        return []
 
     def result_file(self, id: str, name: str, file: str) -> Path | None:
         """One file of an answer, or None; only names that stand in the folder are looked up."""

@@ -121,6 +121,7 @@ class Worker:
         start = time.monotonic()
         try:
             with storage.new_result(claim.id, claim.fence) as folder:
+                storage.check_whole(claim.id, claim.files)
                 outcome = self.work(storage.study(claim.id), folder)
         except Exception as error:
             # Every failure ends here as a row that a person sees. The message may name a file.

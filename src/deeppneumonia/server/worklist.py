@@ -86,7 +86,7 @@ class Worklist:
             total = connection.execute(
                 select(func.count()).select_from(wanted.subquery())
             ).scalar_one()
-            return [_job(row) for row in connection.execute(page)], total
+            return [job_of(row) for row in connection.execute(page)], total
 
     def places(self, jobs: Sequence[Job]) -> dict[str, int]:
         """By id, the places of those of these jobs that wait; 1 for the one whose turn is next."""
@@ -124,7 +124,7 @@ class Worklist:
     def _find(self, *conditions: ColumnElement[bool]) -> Job | None:
         with self.database.read() as connection:
             row = connection.execute(select(JOBS).where(*conditions)).one_or_none()
-        return None if row is None else _job(row)
+        return None if row is None else job_of(row)
 
 
 def _filtered(owner: str | None, state: State | None, search: str) -> Select[Any]:
@@ -142,5 +142,6 @@ def _filtered(owner: str | None, state: State | None, search: str) -> Select[Any
     return query
 
 
-def _job(row: Row[Any]) -> Job:
+def job_of(row: Row[Any]) -> Job:
+    """A row of the table as a job."""
     return Job(**{**row._mapping, "state": State(row.state)})

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import TrainingError
 from deeppneumonia.training.batches import Batch, Trainable
 from deeppneumonia.training.config import TrainConfig
@@ -49,8 +50,8 @@ def check_validation(batches: Iterable[Batch], num_classes: int) -> None:
     pairs = {pair for b in batches for pair in zip(b.groups, b.labels.tolist(), strict=True)}
     if torn := len(pairs) - len({group for group, _ in pairs}):
         raise TrainingError(
-            f"{torn} patients of the validation set have pictures of more than one label, and a "
-            "patient has one: correct the labels, or the patient ids."
+            f"{counted(torn, 'patient')} of the validation set with pictures of more than one "
+            "label, where a patient has one: correct the labels, or the patient ids."
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from deeppneumonia.datasets import LeakReport
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.evaluation.guessing import Guess
 from deeppneumonia.reports.audit import auc_in_words
 from deeppneumonia.reports.wording import capitalised, listed
@@ -87,7 +88,7 @@ def _contradictions(leaks: LeakReport) -> list[str]:
     if not count:
         return []
     return [
-        f"{count} {_plural(count, 'patient or picture has', 'patients or pictures have')} more "
+        f"{counted(count, 'patient or picture has', 'patients or pictures have')} more "
         f"than one label; they are left out of the guesses where a patient is torn. Correct them."
     ]
 
@@ -99,13 +100,13 @@ def _leaks(leaks: LeakReport) -> list[str]:
     sentences = []
     if in_two_splits:
         sentences.append(
-            f"{in_two_splits} {_plural(in_two_splits, 'patient is', 'patients are')} in more than "
+            f"{counted(in_two_splits, 'patient is', 'patients are')} in more than "
             f"one split: the test is then a test of memory. Split again with `deeppneumonia split`."
         )
     for count, one, many, how in (same, alike):
         if count:
             sentences.append(
-                f"{count} {_plural(count, one, many)} {how} under different patients, splits or "
+                f"{counted(count, one, many)} {how} under different patients, splits or "
                 f"labels: the same person may have two ids."
             )
     return sentences
@@ -141,7 +142,3 @@ def _found(guesses: Answers, seen: Seen) -> list[tuple[Question, Guess]]:
 
 def _auc(guess: Guess) -> str:
     return auc_in_words(**guess.auc)
-
-
-def _plural(count: int, one: str, many: str) -> str:
-    return one if count == 1 else many

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppneumonia.datasets.traces import Trace
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.evaluation.guessing import Band, Guess
 from deeppneumonia.reports.audit import AucLine, AucTable, AuditPage, Group, Thumbnail
 from deeppneumonia.reports.document import Fact
@@ -111,7 +112,11 @@ def _counted(lines: Sequence[str]) -> str:
     if not lines:
         return "0"
     shown = "; ".join(lines[:5]) + ("; ..." if len(lines) > 5 else "")
-    return f"{len(lines)} (lines {shown})"
+    return f"{len(lines)} ({_lines_at(shown)})"
+
+
+def _lines_at(numbers: str) -> str:
+    return f"line {numbers}" if numbers.isdecimal() else f"lines {numbers}"
 
 
 def _lines_of(each: Any) -> str:
@@ -196,7 +201,9 @@ def _band(band: Band, found: "Audit") -> Group:
         Thumbnail(trace.preview, f"line {trace.line}, {by_line[trace.line].label}")
         for trace in several[::step][:PICTURES_PER_BAND]
     )
-    return Group(band.name, f"{sum(band.patients.values())} patients", thumbnails, band.patients)
+    return Group(
+        band.name, counted(sum(band.patients.values()), "patient"), thumbnails, band.patients
+    )
 
 
 def _unreadable(summary: Mapping[str, Any]) -> list[str]:
@@ -204,6 +211,6 @@ def _unreadable(summary: Mapping[str, Any]) -> list[str]:
     if not rows:
         return []
     return [
-        f"{len(rows)} rows could not be read (lines "
-        f"{', '.join(str(row['line']) for row in rows[:8])}): {rows[0]['reason']}"
+        f"{counted(len(rows), 'row')} could not be read "
+        f"({_lines_at(', '.join(str(row['line']) for row in rows[:8]))}): {rows[0]['reason']}"
     ]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from deeppneumonia.datasets import Manifest, SliceEntry
 from deeppneumonia.domain import ClassSet
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import TrainingError
 from deeppneumonia.evaluation import (
     aggregate_by_patient,
@@ -67,7 +68,7 @@ def answer_by_statistics(bench: Bench) -> None:
     }
     for turn in missing:
         _take(bench, turn, sets)
-    bench.announce(f"{SIX_STATISTICS}: {len(missing)} folds fitted")
+    bench.announce(f"{SIX_STATISTICS}: {counted(len(missing), 'fold')} fitted")
 
 
 def _is_taken(bench: Bench, turn: Turn) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from deeppneumonia.datasets import Manifest, join_manifests, read_manifest
 from deeppneumonia.domain import ClassSet, Diagnosis
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import ConfigError, ManifestError
 from deeppneumonia.workflows.comparison_store import TESTED
 from deeppneumonia.workflows.prepare import check_classes, check_spelling
@@ -194,8 +195,8 @@ def external_manifest(plan: ComparisonPlan, path: Path, known: Manifest) -> Mani
         )
     if shared := _people(kept) & _people(known):
         raise ManifestError(
-            f"{len(shared)} patients of {path} are compared on in the folds too, and external "
-            f"patients must be in no training: leave one of the two manifests out."
+            f"{counted(len(shared), 'patient')} of {path} would be compared on in the folds too, "
+            f"and external patients must be in no training: leave one of the two manifests out."
         )
     return kept
 

@@ -16,6 +16,7 @@ from deeppneumonia.datasets import (
     read_manifest,
 )
 from deeppneumonia.datasets.cache import Progress
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import ConfigError, ManifestError
 from deeppneumonia.evaluation import answer_set
 from deeppneumonia.evaluation.metrics import patient_auc
@@ -159,8 +160,8 @@ def _parts(cut: SliceCache) -> tuple[list[SliceEntry], list[SliceEntry]]:
     patients = sorted({entry.patient_id for entry in cut.kept})
     if len(patients) < CALIBRATION_SHARE:
         raise ManifestError(
-            f"The manifest has {len(patients)} patients with usable slices, an engine needs "
-            f"{CALIBRATION_SHARE} or more to be judged: name a larger one."
+            f"The manifest has {counted(len(patients), 'patient')} with usable slices, an engine "
+            f"needs {CALIBRATION_SHARE} or more to be judged: name a larger one."
         )
     chosen = set(patients[::CALIBRATION_SHARE])
     calibrates = [entry for entry in cut.kept if entry.patient_id in chosen]

@@ -13,6 +13,7 @@ from deeppneumonia.datasets import Manifest, build_cache
 from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.datasets.splits import TEST
 from deeppneumonia.datasets.traces import ROWS_PER_PROCESS
+from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import ManifestError
 from deeppneumonia.files import replacing
 from deeppneumonia.models import Network
@@ -101,10 +102,10 @@ def open_hospital(
     cache = build_cache(manifest, config, folder, progress, workers=1 if few else None)
     kept = cache.kept
     labels = np.array([checkpoint.metadata.classes.index(entry.label) for entry in kept], np.int64)
-    if len(set(labels.tolist())) < 2:
+    if (found := len(set(labels.tolist()))) < 2:
         raise ManifestError(
-            f"The manifest has usable slices of {len(set(labels.tolist()))} labels, two or more "
-            f"are needed to tell apart: add patients, or see `deeppneumonia evaluate` for reasons."
+            f"The manifest has usable slices of {counted(found, 'label')}, two or more are needed "
+            f"to tell apart: add patients, or see `deeppneumonia evaluate` for reasons."
         )
     return Hospital(
         manifest=manifest,

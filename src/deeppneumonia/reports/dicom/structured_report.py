@@ -101,14 +101,14 @@ def _patient(
     refused = diagnosis.status is Status.REFUSED
     status = sr.QualitativeEvaluation(
         sr.CodedConcept("status", SCHEME, "How the study ended"),
-        sr.CodedConcept(str(diagnosis.status)[:16], SCHEME, str(diagnosis.status)),
+        sr.CodedConcept(str(diagnosis.status), SCHEME, str(diagnosis.status)),
     )
     named = [] if diagnosis.diagnosis is None else [diagnosis.diagnosis]
     answer = [sr.QualitativeEvaluation(codes.DCM.Finding, _answer(label)) for label in named]
     flags = [
         sr.QualitativeEvaluation(
             sr.CodedConcept("quality_flag", SCHEME, "Quality flag"),
-            sr.CodedConcept(flag.code[:16], SCHEME, flag.code[:64]),
+            sr.CodedConcept(flag.code, SCHEME, flag.code[:64]),
         )
         for flag in diagnosis.flags
     ]
