@@ -127,6 +127,15 @@ def test_a_manifest_of_which_nothing_could_be_measured_is_not_called_clean(tmp_p
     assert "Nothing was found that should not be" not in page
 
 
+def test_two_labels_of_one_patient_are_not_called_a_leak_between_sides(tmp_path: Path) -> None:
+    lines = "0.png,a,covid,train,\n1.png,a,healthy,train,\n"
+    found = audit_manifest(written(tmp_path, lines), tmp_path / "out")
+    assert found["headline"] == "Labels contradict each other."
+    lines = "0.png,a,covid,train,\n1.png,a,healthy,test,\n"
+    found = audit_manifest(written(tmp_path, lines), tmp_path / "out")
+    assert found["headline"].endswith("patients or pictures stand on both sides.")
+
+
 def test_a_leak_is_found_even_where_nothing_could_be_measured(tmp_path: Path) -> None:
     lines = "0.png,a,covid,train,\n1.png,a,covid,test,\n"
     found = audit_manifest(written(tmp_path, lines), tmp_path / "out")
@@ -139,7 +148,7 @@ def test_unreadable_rows_are_counted_and_the_others_audited(tmp_path: Path) -> N
                        if (tmp_path / "broken.png").write_bytes(b"no picture") else "")  # fmt: skip
     found = audit_manifest(manifest, tmp_path / "out")
     assert [row["line"] for row in found["unreadable"]] == [4]
-    assert "1 rows could not be read (lines 4)" in (tmp_path / "out" / "audit.html").read_text()
+    assert "1 row could not be read (line 4)" in (tmp_path / "out" / "audit.html").read_text()
 
 
 def test_the_reference_has_every_key(

@@ -76,7 +76,7 @@ def test_every_shipped_comparison_runs_for_one_step(
 def test_external_patients_may_be_in_no_fold(cohort: Path) -> None:
     manifest = cohort / "manifest.csv"
     plan = read_plan(None, manifests=[manifest], external=[manifest], models=["resnet18"])
-    with pytest.raises(ManifestError, match=r"12 patients of .* in the folds too"):
+    with pytest.raises(ManifestError, match=r"12 patients of .* stand in the folds too"):
         external_manifest(plan, manifest, joined_manifest(plan))
 
 
@@ -101,7 +101,7 @@ def test_external_patients_are_known_again_after_two_manifests_shared_their_ids(
     plan = read_plan(None, manifests=[north, south], external=[again, east], models=["resnet18"])
     known = joined_manifest(plan)
     assert {row.patient_id for row in known.rows} == {"north/1", "north/2", "south/1", "south/2"}
-    with pytest.raises(ManifestError, match=r"1 patients of .* in the folds too"):
+    with pytest.raises(ManifestError, match=r"1 patient of .* stands in the folds too"):
         external_manifest(plan, again, known)
     assert len(external_manifest(plan, east, known).patients) == 2
 
@@ -120,6 +120,14 @@ def test_nothing_to_compare_is_refused_by_name(cohort: Path) -> None:
     for words in ({}, {"manifests": [cohort / "manifest.csv"]}, {"models": ["resnet18"]}):
         with pytest.raises(ConfigError, match="needs a manifest and a network"):
             read_plan(None, **words)
+
+
+def test_one_label_alone_is_nothing_to_compare_on(cohort: Path) -> None:
+    lines = (cohort / "manifest.csv").read_text().splitlines()
+    alone = cohort / "covid.csv"
+    alone.write_text("\n".join([lines[0], *(line for line in lines if ",covid," in line)]))
+    with pytest.raises(ManifestError, match=r"no other label than covid, .* name the manifests"):
+        read_plan(None, manifests=[alone], models=["resnet18"])
 
 
 def test_two_external_sets_of_one_name_are_refused(cohort: Path) -> None:

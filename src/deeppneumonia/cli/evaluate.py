@@ -93,9 +93,10 @@ def _without_answer(metrics: dict[str, Any]) -> str:
     if not missing:
         return ""
     reason, count = max(metrics["refusals"].items(), key=lambda one: one[1])
+    often = "once" if count == 1 else f"{count} times"
     return (
         f"{missing} of {patients['total']} patients got no answer and are in no score; the most "
-        f"frequent reason, {count} times: {reason}; all are in slices.csv"
+        f"frequent reason, {often}: {reason}; all are in slices.csv"
     )
 
 

@@ -121,8 +121,9 @@ def _counts_of(
     """How many patients of one label each part gets at each site, as (sites, parts)."""
     total, parts = sum(patients), len(fractions)
     if total < parts:
+        has = "1 patient" if total == 1 else f"{total} patients"
         raise ManifestError(
-            f"The label {label!r} has {total} patients, which cannot be split into {parts} parts: "
+            f"The label {label!r} has {has}, which cannot be split into {parts} parts: "
             f"bring {parts} patients or more, or leave the label out."
         )
     quotas = np.outer(patients, fractions)

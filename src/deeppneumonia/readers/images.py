@@ -83,7 +83,8 @@ def picture_study(files: Sequence[Path], ignored: tuple[str, ...]) -> Study:
 
 def _study_of(ordered: tuple[Path, ...], ignored: tuple[str, ...]) -> Study:
     uid = _content_hash(ordered)
-    series = Series(uid=uid, modality="OT", files=ordered, description=f"{len(ordered)} pictures")
+    description = "1 picture" if len(ordered) == 1 else f"{len(ordered)} pictures"
+    series = Series(uid=uid, modality="OT", files=ordered, description=description)
     return Study(uid=uid, kind=SourceKind.PICTURES, series=(series,), ignored=ignored)
 
 

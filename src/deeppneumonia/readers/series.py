@@ -45,7 +45,7 @@ def by_series(headers: Iterable[SliceHeader]) -> dict[str, tuple[SliceHeader, ..
 def describe(headers: Sequence[SliceHeader]) -> str:
     """A series in technical words; the header's own description is free text and may hold names."""
     first = headers[0]
-    words = [f"{len(headers)} images"]
+    words = ["1 image" if len(headers) == 1 else f"{len(headers)} images"]
     if first.thickness_mm:
         words.append(f"{first.thickness_mm:g} mm thick")
     if re.fullmatch(r"[A-Za-z0-9 .+-]{1,16}", first.kernel):

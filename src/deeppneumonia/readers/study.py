@@ -138,9 +138,8 @@ def _one_kind(
     if pictures:
         return SourceKind.PICTURES
     links = f" and {admitted.links} symbolic links, which are not followed" * bool(admitted.links)
-    raise NoStudyError(
-        f"No CT study was found in {len(admitted.files)} files{links}: expected {ACCEPTED}."
-    )
+    files = "1 file" if len(admitted.files) == 1 else f"{len(admitted.files)} files"
+    raise NoStudyError(f"No CT study was found in {files}{links}: expected {ACCEPTED}.")
 
 
 def kind_of(file: Path) -> SourceKind | None:

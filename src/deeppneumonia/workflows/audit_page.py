@@ -10,6 +10,7 @@ from deeppneumonia.datasets.traces import Trace
 from deeppneumonia.evaluation.guessing import Band, Guess
 from deeppneumonia.reports.audit import AucLine, AucTable, AuditPage, Group, Thumbnail
 from deeppneumonia.reports.document import Fact
+from deeppneumonia.reports.wording import counted
 from deeppneumonia.workflows.audit_findings import Question, Seen
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _counted(lines: Sequence[str]) -> str:
     if not lines:
         return "0"
     shown = "; ".join(lines[:5]) + ("; ..." if len(lines) > 5 else "")
-    return f"{len(lines)} (lines {shown})"
+    return f"{len(lines)} ({'line' if shown.isdigit() else 'lines'} {shown})"
 
 
 def _lines_of(each: Any) -> str:
@@ -196,7 +197,9 @@ def _band(band: Band, found: "Audit") -> Group:
         Thumbnail(trace.preview, f"line {trace.line}, {by_line[trace.line].label}")
         for trace in several[::step][:PICTURES_PER_BAND]
     )
-    return Group(band.name, f"{sum(band.patients.values())} patients", thumbnails, band.patients)
+    return Group(
+        band.name, counted(sum(band.patients.values()), "patient"), thumbnails, band.patients
+    )
 
 
 def _unreadable(summary: Mapping[str, Any]) -> list[str]:
@@ -204,6 +207,6 @@ def _unreadable(summary: Mapping[str, Any]) -> list[str]:
     if not rows:
         return []
     return [
-        f"{len(rows)} rows could not be read (lines "
+        f"{counted(len(rows), 'row')} could not be read ({'line' if len(rows) == 1 else 'lines'} "
         f"{', '.join(str(row['line']) for row in rows[:8])}): {rows[0]['reason']}"
     ]

@@ -19,6 +19,7 @@ from deeppneumonia.evaluation import (
 from deeppneumonia.evaluation.calibration import SENSITIVITIES
 from deeppneumonia.evaluation.patients import is_answered
 from deeppneumonia.files import write_whole
+from deeppneumonia.reports.wording import counted
 from deeppneumonia.workflows.calibration import operating_levels
 from deeppneumonia.workflows.comparison_plan import SIX_STATISTICS
 from deeppneumonia.workflows.comparison_store import TESTED, Turn, write_answers
@@ -67,7 +68,7 @@ def answer_by_statistics(bench: Bench) -> None:
     }
     for turn in missing:
         _take(bench, turn, sets)
-    bench.announce(f"{SIX_STATISTICS}: {len(missing)} folds fitted")
+    bench.announce(f"{SIX_STATISTICS}: {counted(len(missing), 'fold')} fitted")
 
 
 def _is_taken(bench: Bench, turn: Turn) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from deeppneumonia.datasets import Manifest, join_manifests, read_manifest
 from deeppneumonia.domain import ClassSet, Diagnosis
 from deeppneumonia.errors import ConfigError, ManifestError
+from deeppneumonia.reports.wording import counted
 from deeppneumonia.workflows.comparison_store import TESTED
 from deeppneumonia.workflows.prepare import check_classes, check_spelling
 from deeppneumonia.workflows.recipes import Recipe, read_toml, recipe_from
@@ -193,8 +194,9 @@ def external_manifest(plan: ComparisonPlan, path: Path, known: Manifest) -> Mani
             f"in the recipe ([external] labels), or leave it out."
         )
     if shared := _people(kept) & _people(known):
+        verb = "stands" if len(shared) == 1 else "stand"
         raise ManifestError(
-            f"{len(shared)} patients of {path} are compared on in the folds too, and external "
+            f"{counted(len(shared), 'patient')} of {path} {verb} in the folds too, and external "
             f"patients must be in no training: leave one of the two manifests out."
         )
     return kept
@@ -251,6 +253,11 @@ def _contender(
 def _labels_of(manifests: Sequence[Path]) -> list[str]:
     """The labels at hand: the house's in their order, then other words."""
     found = {row.label for path in manifests for row in read_manifest(path).rows}
+    if len(found) < 2:
+        raise ManifestError(
+            f"The manifests have no other label than {', '.join(found)}, networks are compared on "
+            f"two or more: name the manifests of other patients too."
+        )
     known = [str(label) for label in Diagnosis if label in found]
     return [*known, *sorted(found - set(known))]
 

@@ -22,6 +22,7 @@ from deeppneumonia.evaluation.metrics import patient_auc
 from deeppneumonia.inference import EngineOutput, TorchEngine
 from deeppneumonia.inference.engine_files import Precision
 from deeppneumonia.reports import check_output
+from deeppneumonia.reports.wording import counted
 from deeppneumonia.workflows.releases import engine_folder, open_checkpoint
 from deeppneumonia.workflows.scored import labelled
 
@@ -159,8 +160,8 @@ def _parts(cut: SliceCache) -> tuple[list[SliceEntry], list[SliceEntry]]:
     patients = sorted({entry.patient_id for entry in cut.kept})
     if len(patients) < CALIBRATION_SHARE:
         raise ManifestError(
-            f"The manifest has {len(patients)} patients with usable slices, an engine needs "
-            f"{CALIBRATION_SHARE} or more to be judged: name a larger one."
+            f"The manifest has {counted(len(patients), 'patient')} with usable slices, an engine "
+            f"needs {CALIBRATION_SHARE} or more to be judged: name a larger one."
         )
     chosen = set(patients[::CALIBRATION_SHARE])
     calibrates = [entry for entry in cut.kept if entry.patient_id in chosen]

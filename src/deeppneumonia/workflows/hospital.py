@@ -16,6 +16,7 @@ from deeppneumonia.datasets.traces import ROWS_PER_PROCESS
 from deeppneumonia.errors import ManifestError
 from deeppneumonia.files import replacing
 from deeppneumonia.models import Network
+from deeppneumonia.reports.wording import counted
 from deeppneumonia.training.final_layer import Seen, read_pictures
 from deeppneumonia.workflows.tuning import Slices
 
@@ -101,10 +102,10 @@ def open_hospital(
     cache = build_cache(manifest, config, folder, progress, workers=1 if few else None)
     kept = cache.kept
     labels = np.array([checkpoint.metadata.classes.index(entry.label) for entry in kept], np.int64)
-    if len(set(labels.tolist())) < 2:
+    if (count := len(set(labels.tolist()))) < 2:
         raise ManifestError(
-            f"The manifest has usable slices of {len(set(labels.tolist()))} labels, two or more "
-            f"are needed to tell apart: add patients, or see `deeppneumonia evaluate` for reasons."
+            f"The manifest has usable slices of {counted(count, 'label')}, two or more are needed "
+            f"to tell apart: add patients, or see `deeppneumonia evaluate` for reasons."
         )
     return Hospital(
         manifest=manifest,
