@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deeppneumonia.datasets import Manifest, join_manifests, read_manifest
+from deeppneumonia.datasets import Manifest, join_manifests, read_manifest, read_manifests
 from deeppneumonia.domain import ClassSet, Diagnosis
 from deeppneumonia.errors import ConfigError, ManifestError
 from deeppneumonia.reports.wording import counted
@@ -166,7 +166,7 @@ def joined_manifest(plan: ComparisonPlan) -> Manifest:
     Raises:
         ManifestError: if a manifest cannot be trusted, or labels do not fit the classes.
     """
-    joined = join_manifests([read_manifest(path) for path in plan.manifests])
+    joined = join_manifests(read_manifests(plan.manifests))
     check_classes(plan.classes.labels, {row.label for row in joined.rows})
     return joined.with_rows(
         replace(row, split="") for row in joined.rows if row.label in plan.classes.labels
@@ -252,7 +252,7 @@ def _contender(
 
 def _labels_of(manifests: Sequence[Path]) -> list[str]:
     """The labels at hand: the house's in their order, then other words."""
-    found = {row.label for path in manifests for row in read_manifest(path).rows}
+    found = {row.label for manifest in read_manifests(manifests) for row in manifest.rows}
     if len(found) < 2:
         raise ManifestError(
             f"The manifests have no other label than {', '.join(found)}, networks are compared on "
