@@ -46,6 +46,14 @@ def test_metadata_come_back_as_they_went_in(saved: Path) -> None:
     assert read_metadata(saved) == METADATA
 
 
+def test_the_same_network_is_the_same_file_however_often_it_is_saved(
+    saved: Path, tmp_path: Path
+) -> None:
+    network = load_checkpoint(saved).network
+    hashes = {save_checkpoint(tmp_path / "again.safetensors", network, METADATA) for _ in range(12)}
+    assert hashes == {load_checkpoint(saved).sha256}
+
+
 def test_others_may_read_it_as_any_file_of_its_writer(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "usual").touch()
     assert saved.stat().st_mode == (tmp_path / "usual").stat().st_mode

@@ -120,8 +120,22 @@ def save_checkpoint(path: Path, network: Network, metadata: CheckpointMetadata) 
     }
     text = _to_json(metadata)
     words = {METADATA_KEY: text, SHA256_KEY: _content_sha256(text, tensors)}
-    write_whole(path, save(tensors, metadata=words))
+    write_whole(path, _in_order(save(tensors, metadata=words)))
     return sha256_of(path)
+
+
+def _in_order(raw: bytes) -> bytes:
+    """The same safetensors file with its metadata sorted by name.
+
+    The library writes them in an order drawn anew each time, by which one training had two files
+    and two hashes. Source: https://huggingface.co/docs/safetensors (Format).
+    """
+    end = 8 + int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the weights begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + raw[end:]
 
 
 def load_checkpoint(path: Path, *, expected_sha256: str | None = None) -> Checkpoint:

@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from deeppneumonia.datasets import join_manifests, read_manifest, write_manifest
+from deeppneumonia.datasets import (
+    join_manifests,
+    read_manifest,
+    read_manifests,
+    write_manifest,
+)
 from deeppneumonia.errors import ManifestError
 
 REAL_SETS = {
@@ -142,6 +147,19 @@ def test_a_manifest_far_from_its_data_is_read_with_their_folder_named(tmp_path: 
     wrote = write_manifest(original, path, folder=tmp_path)
     assert read_manifest(path, folder=tmp_path) == wrote
     assert wrote.file(wrote.rows[0]) == tmp_path / "set" / "a.png"
+
+
+def test_of_several_manifests_the_one_whose_line_is_wrong_is_named(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "north" / "manifest.csv", tmp_path / "south" / "manifest.csv"
+    for path, patient in ((whole, "a"), (broken, "")):
+        path.parent.mkdir()
+        (path.parent / "0.png").touch()
+        path.write_text(f"path,patient_id,label\n0.png,{patient},covid\n")
+    with pytest.raises(ManifestError, match=r"^south/manifest\.csv: Line 2: the patient_id"):
+        read_manifests([whole, broken])
+    with pytest.raises(ManifestError, match=r"^Line 2: the patient_id"):
+        read_manifests([broken])
+    assert [one.rows[0].patient_id for one in read_manifests([whole])] == ["a"]
 
 
 def test_joined_manifests_keep_people_of_two_sites_apart(tmp_path: Path) -> None:

@@ -68,6 +68,11 @@ def test_a_weak_lead_is_indeterminate_with_its_reason() -> None:
     assert "55%" in answer.reasons[0] and "60%" in answer.reasons[0]
 
 
+def test_a_lead_just_below_the_level_is_not_said_to_be_on_it() -> None:
+    answer = judge({"covid": 0.4403, "healthy": 0.1}, [], Thresholds(confidence=0.4433))
+    assert "a probability of 44.0%; below 44.3% this model" in answer.reasons[0]
+
+
 def test_a_blocking_flag_forbids_any_answer_however_clear() -> None:
     flags = [QualityFlag("note", "A remark."), QualityFlag("gap", "Slices are missing.", True)]
     answer = judge({"covid": 1.0, "healthy": 0.0}, flags, Thresholds())

@@ -86,4 +86,4 @@ def test_nothing_to_read_is_said(tmp_path):
     refused(tmp_path / "no", "There is nothing at", NoStudyError)
     refused(tmp_path, "No CT study was found in 0 files", NoStudyError)
     (tmp_path / "a.txt").write_text("x")
-    refused(tmp_path / "a.txt", "expected a DICOM folder", NoStudyError)
+    refused(tmp_path / "a.txt", "in 1 file: expected a DICOM folder", NoStudyError)

@@ -21,7 +21,7 @@ from deeppneumonia.reports import (
     render_pdf,
     to_png,
 )
-from deeppneumonia.reports.wording import PROBABILITY_WORDS, in_words
+from deeppneumonia.reports.wording import PROBABILITY_WORDS, as_percent, in_words
 
 Keys = Callable[[PatientDiagnosis], tuple[KeySlice, ...]]
 PERCENT = re.compile(r"\d\s?%")
@@ -328,3 +328,10 @@ def test_the_verbal_scale_falls_with_probability_and_covers_it_all() -> None:
     levels = list(PROBABILITY_WORDS)
     assert levels == sorted(levels, reverse=True) and levels[-1] == 0
     assert [in_words(level) for level in levels] == list(PROBABILITY_WORDS.values())
+
+
+def test_no_percentage_claims_a_step_of_the_scale_that_its_words_do_not() -> None:
+    for probability in np.linspace(0.01, 0.99, 9801):
+        shown = float(as_percent(probability).removesuffix("%")) / 100
+        assert in_words(shown) == in_words(probability)
+        assert abs(shown - probability) < 0.01

@@ -42,6 +42,22 @@ def test_a_weight_below_the_level_does_not_contradict_that_the_detail_reached_it
     )
 
 
+def test_one_detail_is_one_on_paper_too(
+    covid: PatientDiagnosis, ct_context: ReportContext, draw_keys: Keys
+) -> None:
+    single = tuple(replace(one, details=one.details[:1]) for one in covid.slices)
+    diagnosis = replace(covid, slices=single)
+    keys = draw_keys(diagnosis)
+    document = compose(diagnosis, keys, ct_context)
+    shown = [
+        to_png(draw_key_slice(key, finding, document.geometry))
+        for key, finding in zip(keys, document.key_findings, strict=True)
+    ]
+    sheets = pypdfium2.PdfDocument(render_pdf(document, shown))
+    said = " ".join(sheet.get_textpage().get_text_range() for sheet in sheets)
+    assert "Detail 1: weight" in said and "Details 1: weight" not in said
+
+
 def test_details_are_said_to_speak_for_the_disease_of_their_own_slice(
     healthy: PatientDiagnosis, covid: PatientDiagnosis, ct_context: ReportContext, draw_keys: Keys
 ) -> None:

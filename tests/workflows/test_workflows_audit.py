@@ -127,6 +127,15 @@ def test_a_manifest_of_which_nothing_could_be_measured_is_not_called_clean(tmp_p
     assert "Nothing was found that should not be" not in page
 
 
+def test_two_labels_of_one_patient_are_not_called_a_leak_between_sides(tmp_path: Path) -> None:
+    lines = "0.png,a,covid,train,\n1.png,a,healthy,train,\n"
+    found = audit_manifest(written(tmp_path, lines), tmp_path / "out")
+    assert found["headline"] == "Labels contradict each other."
+    lines = "0.png,a,covid,train,\n1.png,a,healthy,test,\n"
+    found = audit_manifest(written(tmp_path, lines), tmp_path / "out")
+    assert found["headline"].endswith("patients or pictures stand on both sides.")
+
+
 def test_a_leak_is_found_even_where_nothing_could_be_measured(tmp_path: Path) -> None:
     lines = "0.png,a,covid,train,\n1.png,a,covid,test,\n"
     found = audit_manifest(written(tmp_path, lines), tmp_path / "out")

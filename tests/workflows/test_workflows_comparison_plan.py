@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from deeppneumonia.cli import app
 from deeppneumonia.errors import ConfigError, ManifestError
 from deeppneumonia.models import list_models
 from deeppneumonia.workflows.comparison_plan import (
@@ -76,7 +78,7 @@ def test_every_shipped_comparison_runs_for_one_step(
 def test_external_patients_may_be_in_no_fold(cohort: Path) -> None:
     manifest = cohort / "manifest.csv"
     plan = read_plan(None, manifests=[manifest], external=[manifest], models=["resnet18"])
-    with pytest.raises(ManifestError, match=r"12 patients of .* in the folds too"):
+    with pytest.raises(ManifestError, match=r"12 patients of .* stand in the folds too"):
         external_manifest(plan, manifest, joined_manifest(plan))
 
 
@@ -101,7 +103,7 @@ def test_external_patients_are_known_again_after_two_manifests_shared_their_ids(
     plan = read_plan(None, manifests=[north, south], external=[again, east], models=["resnet18"])
     known = joined_manifest(plan)
     assert {row.patient_id for row in known.rows} == {"north/1", "north/2", "south/1", "south/2"}
-    with pytest.raises(ManifestError, match=r"1 patient of .* in the folds too"):
+    with pytest.raises(ManifestError, match=r"1 patient of .* stands in the folds too"):
         external_manifest(plan, again, known)
     assert len(external_manifest(plan, east, known).patients) == 2
 
@@ -120,6 +122,14 @@ def test_nothing_to_compare_is_refused_by_name(cohort: Path) -> None:
     for words in ({}, {"manifests": [cohort / "manifest.csv"]}, {"models": ["resnet18"]}):
         with pytest.raises(ConfigError, match="needs a manifest and a network"):
             read_plan(None, **words)
+
+
+def test_one_label_alone_is_nothing_to_compare_on(cohort: Path) -> None:
+    lines = (cohort / "manifest.csv").read_text().splitlines()
+    alone = cohort / "covid.csv"
+    alone.write_text("\n".join([lines[0], *(line for line in lines if ",covid," in line)]))
+    with pytest.raises(ManifestError, match=r"no other label than covid, .* name the manifests"):
+        read_plan(None, manifests=[alone], models=["resnet18"])
 
 
 def test_two_external_sets_of_one_name_are_refused(cohort: Path) -> None:
@@ -151,3 +161,12 @@ def test_a_recipe_with_a_mistake_is_refused_by_name(
     (tmp_path / "c.toml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_plan(tmp_path / "c.toml", data=tmp_path, manifests=[cohort / "manifest.csv"])
+
+
+def test_the_command_takes_many_names_after_models(cohort: Path, tmp_path: Path) -> None:
+    words = ["compare", "--manifest", str(cohort / "manifest.csv")]
+    names = ["--models", "resnet18", "vgg16", "renset50", "--folds", "3"]
+    ran = CliRunner().invoke(app, [*words, *names, "--out", str(tmp_path / "out")])
+    assert isinstance(ran.exception, ConfigError)
+    assert "'renset50'; did you mean 'resnet50'" in str(ran.exception)
+    assert not (tmp_path / "out").exists(), "all names are looked at before anything is written"

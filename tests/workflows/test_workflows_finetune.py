@@ -243,7 +243,7 @@ def test_nothing_is_fitted_to_patients_who_are_kept_for_a_test(
     ("old", "new", "config", "message"),
     [
         (",healthy,", ",normal,", FinetuneConfig(), r"labels normal, .*--map normal="),
-        (",healthy,", ",covid,", FinetuneConfig(), "usable slices of 1 labels"),
+        (",healthy,", ",covid,", FinetuneConfig(), "usable slices of 1 label,"),
         (",healthy,", ",healthy,", FinetuneConfig(group="bloc"), "column 'bloc'.* column: site"),
     ],
     ids=["unknown label", "one label", "no such column"],

@@ -183,10 +183,10 @@ def test_labels_that_the_checkpoint_does_not_know_are_named(
 ) -> None:
     manifest = cohort / "renamed.csv"
     manifest.write_text((cohort / "manifest.csv").read_text().replace(",bacterial,", ",cap,"))
-    with pytest.raises(ManifestError, match=r"labels cap, .*--map cap="):
+    with pytest.raises(ManifestError, match=r"labels cap, .*--map cap=LABEL and"):
         evaluate_manifests(run / "checkpoint.safetensors", [manifest], tmp_path)
     manifest.write_text((cohort / "manifest.csv").read_text().replace(",covid,", ",COVID,"))
-    with pytest.raises(ManifestError, match=r"labels COVID, .*--map COVID=covid or"):
+    with pytest.raises(ManifestError, match=r"labels COVID, .*--map COVID=covid and"):
         evaluate_manifests(run / "checkpoint.safetensors", [manifest], tmp_path)
 
 

@@ -103,6 +103,8 @@ def test_everything_asked_for_is_measured(trusted: dict[str, dict[str, dict[str,
     assert set(pictures["without"]) == {
         "outside_only", "silhouette_only", "patches_shuffled",
     }  # fmt: skip
+    whole = {"patients": pictures["patients"], "as_it_is": pictures["as_it_is"]}
+    assert pictures["of"] == dict.fromkeys(pictures["without"], whole)
     assert {kind: len(levels) for kind, levels in pictures["curves"].items()} == {
         "window": 4, "kernel": 4, "noise": 4,
     }  # fmt: skip

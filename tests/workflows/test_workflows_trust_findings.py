@@ -23,12 +23,13 @@ def sentences(as_it_is: dict[str, Any], blacked_out: dict[str, Any]) -> tuple[st
     return page_of(as_it_is, blacked_out).grave
 
 
-def page_of(as_it_is: dict[str, Any], blacked_out: dict[str, Any]) -> TrustPage:
+def page_of(as_it_is: dict[str, Any], blacked_out: dict[str, Any], patients: int = 10) -> TrustPage:
     return trust_page(
         {
             "pictures": {
                 "as_it_is": as_it_is,
                 "without": {"outside_only": blacked_out},
+                "of": {"outside_only": {"patients": patients, "as_it_is": as_it_is}},
                 "curves": {},
                 "patients": 10,
             },
@@ -60,3 +61,12 @@ def test_chance_is_only_said_where_the_interval_holds_it() -> None:
     )
     assert any("still knows somewhat more than chance" in sentence for sentence in above.fine)
     assert any("is not shown to know better than chance" in sentence for sentence in holding.fine)
+
+
+def test_a_view_of_some_patients_is_set_beside_the_whole_pictures_of_these_alone() -> None:
+    blacked_out = {"value": 0.6, "low": 0.4, "high": 0.8}
+    page = page_of(WHOLE, blacked_out, patients=4)
+    who = "4 of 10 patients, the others' are cut to the lung"
+    assert page.fine[0].endswith(f"with the whole picture 0.90 ({who}).")
+    assert page.tables[0].lines[1].meaning.endswith(f"; {who}")
+    assert "of 10 patients" not in " ".join(page_of(WHOLE, blacked_out).fine)

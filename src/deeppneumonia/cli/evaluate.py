@@ -94,10 +94,11 @@ def _without_answer(metrics: dict[str, Any]) -> str:
     if not missing:
         return ""
     reason, count = max(metrics["refusals"].items(), key=lambda one: one[1])
+    often = "once" if count == 1 else f"{count} times"
     return (
         f"{missing} of {counted(patients['total'], 'patient')} got no answer and "
         f"{'is' if missing == 1 else 'are'} in no score; the most frequent reason, "
-        f"{counted(count, 'time')}: {reason}; all are in slices.csv"
+        f"{often}: {reason}; all are in slices.csv"
     )
 
 

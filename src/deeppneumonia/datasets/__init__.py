@@ -11,7 +11,7 @@ from deeppneumonia.datasets.cache import (
 )
 from deeppneumonia.datasets.leaks import LeakReport, find_leaks
 from deeppneumonia.datasets.manifest import Manifest, ManifestRow, join_manifests
-from deeppneumonia.datasets.manifest_csv import read_manifest, write_manifest
+from deeppneumonia.datasets.manifest_csv import read_manifest, read_manifests, write_manifest
 from deeppneumonia.datasets.splits import Fold, grouped_folds, split_by_patient
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ __all__ = [
     "grouped_folds",
     "join_manifests",
     "read_manifest",
+    "read_manifests",
     "split_by_patient",
     "write_manifest",
 ]

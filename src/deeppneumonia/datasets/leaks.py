@@ -80,6 +80,14 @@ class LeakReport:
         return tuple(each.lines for each in found if len(set(each.labels)) > 1)
 
     @property
+    def crosses(self) -> bool:
+        """Something stands on both sides of a split, or under two patients; two labels alone do
+        not make it so."""
+        patients = any(len(each.splits) > 1 for each in self.shared_patients)
+        files = any(each.patients > 1 or len(each.splits) > 1 for each in self.identical)
+        return patients or files or bool(self.near_identical)
+
+    @property
     def is_clean(self) -> bool:
         """Nothing was found."""
         return not (self.shared_patients or self.identical or self.near_identical)

@@ -55,6 +55,29 @@ def read_manifest(
     return Manifest(rows, folder, hashlib.sha256(content).hexdigest())
 
 
+def read_manifests(
+    paths: Sequence[Path],
+    *,
+    folder: Path | None = None,
+    label_map: Mapping[str, str] | None = None,
+) -> list[Manifest]:
+    """Several manifests of one command, as `read_manifest` reads each.
+
+    Raises:
+        ManifestError: likewise; of two or more it names the one whose line is meant, by its folder
+            too, as many are called manifest.csv.
+    """
+    found = []
+    for path in paths:
+        try:
+            found.append(read_manifest(path, folder=folder, label_map=label_map))
+        except ManifestError as error:
+            if len(paths) == 1:
+                raise
+            raise ManifestError(f"{path.parent.name}/{path.name}: {error}") from error
+    return found
+
+
 def write_manifest(manifest: Manifest, path: Path, *, folder: Path | None = None) -> Manifest:
     """Write a manifest with its paths relative to another folder, and return it as written.
 

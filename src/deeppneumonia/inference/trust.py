@@ -40,12 +40,18 @@ def judge(
     doubts = [flag.message for flag in flags if flag.leaves_open]
     leading = max(probabilities, key=lambda label: probabilities[label])
     if not probabilities[leading] >= thresholds.confidence:  # NaN is no answer
+        given, level = _told_apart(probabilities[leading], thresholds.confidence)
         doubts.append(
-            f"The leading answer, {title_of(leading)}, has a probability of "
-            f"{probabilities[leading]:.0%}; below {thresholds.confidence:.0%} this model was "
-            f"not reliable on its validation patients."
+            f"The leading answer, {title_of(leading)}, has a probability of {given}; below "
+            f"{level} this model was not reliable on its validation patients."
         )
     return Judgement(Status.INDETERMINATE if doubts else Status.DIAGNOSED, tuple(doubts))
+
+
+def _told_apart(one: float, other: float) -> tuple[str, str]:
+    """Both in per cent, with as many decimals as it takes to see that they differ, at most 9."""
+    shown = ((f"{one:.{digits}%}", f"{other:.{digits}%}") for digits in range(9))
+    return next((pair for pair in shown if pair[0] != pair[1]), (f"{one:.9%}", f"{other:.9%}"))
 
 
 def statistics_of(metadata: CheckpointMetadata) -> FeatureStatistics | None:

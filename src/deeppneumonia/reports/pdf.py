@@ -185,6 +185,7 @@ def _key_slice(key: KeyFinding, picture: bytes) -> list[Flowable]:
         f"{line.number}: weight {line.weight}" + (f", {line.place}" if line.place else "")
         for line in key.details
     ]
+    noun = "Detail" if len(details) == 1 else "Details"
     return [
         _text(heading, SUBHEADING),
         Spacer(0, 4),
@@ -192,7 +193,7 @@ def _key_slice(key: KeyFinding, picture: bytes) -> list[Flowable]:
         Spacer(0, 2),
         _text("; ".join(f"{line.title} {line.percent}" for line in key.probabilities) + "."),
         _text(f"{key.heat_caption} {key.details_caption}", SMALL),
-        *([_text("Details " + "; ".join(details) + ".", SMALL)] if details else []),
+        *([_text(f"{noun} {'; '.join(details)}.", SMALL)] if details else []),
     ]
 
 

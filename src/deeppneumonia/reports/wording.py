@@ -26,14 +26,19 @@ def in_words(probability: float) -> str:
 
 
 def as_percent(probability: float) -> str:
-    """A probability in per cent, which never claims to be certain.
+    """A probability in per cent, which never claims to be certain, nor a level it does not reach.
 
     >>> as_percent(0.874), as_percent(0.9999), as_percent(0.0)
     ('87%', '>99%', '<1%')
+    >>> as_percent(0.496), in_words(0.496)  # not 50%, which is more likely than not
+    ('49%', 'less likely')
     """
     if probability < 0.01:
         return "<1%"
-    return ">99%" if probability > 0.99 else f"{probability:.0%}"
+    if probability > 0.99:
+        return ">99%"
+    rounded = round(probability, 2)
+    return f"{rounded - 0.01 * (in_words(rounded) != in_words(probability)):.0%}"
 
 
 def listed(words: list[str]) -> str:

@@ -57,7 +57,7 @@ def headline_of(leaks: LeakReport, guesses: Answers) -> str:
         parts.append(f"the label goes with {listed(columns)}")
     if leaks.label_conflicts:
         parts.append("labels contradict each other")
-    if not leaks.is_clean:
+    if leaks.crosses:
         parts.append("patients or pictures stand on both sides")
     if parts:
         return f"{capitalised('; '.join(parts))}."

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deeppneumonia.datasets import Manifest, join_manifests, read_manifest
+from deeppneumonia.datasets import Manifest, join_manifests, read_manifest, read_manifests
 from deeppneumonia.domain import ClassSet, Diagnosis
 from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import ConfigError, ManifestError
@@ -166,7 +166,7 @@ def joined_manifest(plan: ComparisonPlan) -> Manifest:
     Raises:
         ManifestError: if a manifest cannot be trusted, or labels do not fit the classes.
     """
-    joined = join_manifests([read_manifest(path) for path in plan.manifests])
+    joined = join_manifests(read_manifests(plan.manifests))
     check_classes(plan.classes.labels, {row.label for row in joined.rows})
     return joined.with_rows(
         replace(row, split="") for row in joined.rows if row.label in plan.classes.labels
@@ -194,9 +194,10 @@ def external_manifest(plan: ComparisonPlan, path: Path, known: Manifest) -> Mani
             f"in the recipe ([external] labels), or leave it out."
         )
     if shared := _people(kept) & _people(known):
+        verb = "stands" if len(shared) == 1 else "stand"
         raise ManifestError(
-            f"{counted(len(shared), 'patient')} of {path} would be compared on in the folds too, "
-            f"and external patients must be in no training: leave one of the two manifests out."
+            f"{counted(len(shared), 'patient')} of {path} {verb} in the folds too, and external "
+            f"patients must be in no training: leave one of the two manifests out."
         )
     return kept
 
@@ -251,7 +252,12 @@ def _contender(
 
 def _labels_of(manifests: Sequence[Path]) -> list[str]:
     """The labels at hand: the house's in their order, then other words."""
-    found = {row.label for path in manifests for row in read_manifest(path).rows}
+    found = {row.label for manifest in read_manifests(manifests) for row in manifest.rows}
+    if len(found) < 2:
+        raise ManifestError(
+            f"The manifests have no other label than {', '.join(found)}, networks are compared on "
+            f"two or more: name the manifests of other patients too."
+        )
     known = [str(label) for label in Diagnosis if label in found]
     return [*known, *sorted(found - set(known))]
 

@@ -20,7 +20,7 @@ from deeppneumonia.datasets import (
     SliceEntry,
     build_cache,
     join_manifests,
-    read_manifest,
+    read_manifests,
 )
 from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.domain import ClassSet
@@ -84,7 +84,7 @@ def evaluate_manifests(  # noqa: PLR0913  (what may be said of an evaluation on 
     """
     checkpoint = open_checkpoint(checkpoint_name)
     classes = checkpoint.metadata.classes
-    named = [read_manifest(path, folder=data, label_map=label_map) for path in manifests]
+    named = read_manifests(manifests, folder=data, label_map=label_map)
     manifest = labelled(rows_of_split(join_manifests(named), split, "--split"), checkpoint)
     out.mkdir(parents=True, exist_ok=True)
     cache = build_cache(manifest, checkpoint.metadata.preprocessing, out / "cache", progress)

@@ -13,7 +13,7 @@ from deeppneumonia.datasets import (
     SliceEntry,
     build_cache,
     join_manifests,
-    read_manifest,
+    read_manifests,
 )
 from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.domain.wording import counted
@@ -111,7 +111,7 @@ def export_engine(
         OutputError: if the folder cannot be written to.
     """
     checkpoint = open_checkpoint(checkpoint_name)
-    named = [read_manifest(path, folder=data, label_map=label_map) for path in manifests]
+    named = read_manifests(manifests, folder=data, label_map=label_map)
     manifest = labelled(join_manifests(named), checkpoint)
     folder = out or engine_folder(checkpoint_name)
     check_output(folder)  # before what takes minutes

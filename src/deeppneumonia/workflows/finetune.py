@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppneumonia.datasets import Manifest, read_manifest
+from deeppneumonia.datasets import read_manifests
 from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.evaluation.learning_curve import save_learning_curve
 from deeppneumonia.evaluation.patients import over_classes
@@ -110,13 +110,14 @@ def finetune(
     """
     checkpoint = open_checkpoint(checkpoint_name)
 
-    def opened(path: Path, split: str | None) -> Manifest:
-        read = read_manifest(path, folder=data, label_map=label_map)
-        return labelled(rows_of_split(read, split, "--old-split"), checkpoint)
-
-    everybody = opened(manifest, None)
+    named = [manifest, config.old_site] if config.old_site else [manifest]
+    read, *of_old_site = read_manifests(named, folder=data, label_map=label_map)
+    everybody = labelled(read, checkpoint)
     rows = without_test(everybody)
-    old_rows = opened(config.old_site, config.old_split) if config.old_site else None
+    old_rows = [
+        labelled(rows_of_split(one, config.old_split, "--old-split"), checkpoint)
+        for one in of_old_site
+    ]
     out.mkdir(parents=True, exist_ok=True)
     checkpoint.network.to(choose_device(device))
     cache = out / "cache"
@@ -124,7 +125,7 @@ def finetune(
         open_hospital(rows, checkpoint, cache, config.group, progress),
         test_patients=len(everybody.patients) - len(rows.patients),
     )
-    old = open_hospital(old_rows, checkpoint, cache, None, progress) if old_rows else None
+    old = open_hospital(old_rows[0], checkpoint, cache, None, progress) if old_rows else None
     layer = find_final_layer(checkpoint.network, new.pictures[0])
     found = _compared(Reading(checkpoint, layer, cache, progress), new, old, config.sizes, out)
     drawn = [point for point in found["learning_curve"] if point.get("gain")]

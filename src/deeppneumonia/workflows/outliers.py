@@ -18,7 +18,7 @@ from deeppneumonia.datasets import (
     SliceEntry,
     build_cache,
     join_manifests,
-    read_manifest,
+    read_manifests,
 )
 from deeppneumonia.datasets.cache import Progress
 from deeppneumonia.errors import TrainingError
@@ -60,7 +60,7 @@ def fit_ood(
     """
     loaded = load_checkpoint(checkpoint)
     classes = loaded.metadata.classes.labels
-    joined = join_manifests([read_manifest(path, folder=data) for path in manifests])
+    joined = join_manifests(read_manifests(manifests, folder=data))
     wanted = joined.with_rows(
         row for row in joined.rows if row.label in classes and row.split in ("train", "validation")
     )

@@ -13,7 +13,7 @@ from deeppneumonia.datasets import (
     Manifest,
     ManifestRow,
     join_manifests,
-    read_manifest,
+    read_manifests,
     write_manifest,
 )
 from deeppneumonia.datasets.parallel import over_processes
@@ -72,7 +72,7 @@ def paint_manifests(
         ConfigError: if the manifest of patients that we did not make lies in `out`.
     """
     refuse_to_replace_people(out)
-    real = join_manifests([read_manifest(manifest) for manifest in manifests])
+    real = join_manifests(read_manifests(manifests))
     tasks = list(_tasks(real, out, copies, seed))
     for part in ("slices", "lesions"):
         (out / part).mkdir(parents=True, exist_ok=True)

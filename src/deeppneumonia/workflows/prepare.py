@@ -11,6 +11,7 @@ from deeppneumonia.datasets import (
     build_cache,
     join_manifests,
     read_manifest,
+    read_manifests,
     split_by_patient,
     write_manifest,
 )
@@ -74,7 +75,7 @@ def read_divided(data: DataConfig, folder: Path, classes: tuple[str, ...]) -> Ma
         ManifestError: if a manifest cannot be trusted, their labels do not fit the classes, or one
             has a `split` in some of these classes' rows only.
     """
-    manifests = [read_manifest(folder / name) for name in data.manifests]
+    manifests = read_manifests([folder / name for name in data.manifests])
     wanted = [
         manifest.with_rows(row for row in manifest.rows if row.label in classes)
         for manifest in manifests

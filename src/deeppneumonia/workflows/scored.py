@@ -54,11 +54,12 @@ def labelled(manifest: Manifest, checkpoint: Checkpoint) -> Manifest:
     labels = {row.label for row in manifest.rows}
     known = checkpoint.metadata.classes.labels
     if unknown := sorted(labels - set(known)):
-        meant = [label for label in known if label.lower() == unknown[0].lower()]
+        # No class is proposed for another word: to take a disease for "healthy" is easily copied.
+        meant = [label for label in known if label.lower() == unknown[0].lower()] or ["LABEL"]
         raise ManifestError(
             f"The manifest has labels {', '.join(unknown)}, the checkpoint knows "
-            f"{', '.join(known)}: rename them with --map {unknown[0]}={(meant or known)[-1]} or "
-            f"the like, or take those rows out."
+            f"{', '.join(known)}: rename them with --map {unknown[0]}={meant[0]} and the like, or "
+            f"take those rows out."
         )
     return manifest
 

@@ -59,6 +59,10 @@ class _Shown:
     label: int
 
 
+Answers = Sequence[tuple[_Shown, NDArray[np.float32]]]
+"""Slices of one kind of picture, and what the network says of each: (C,) probabilities."""
+
+
 def examine_trust(
     checkpoint: Checkpoint,
     manifest: Manifest,
@@ -157,11 +161,20 @@ def _pictures(
         "slices": len(shown),
         "as_it_is": measured.get(("as_it_is", ""), "no slice was left"),
         "without": {name: auc for (kind, name), auc in measured.items() if kind == "without"},
+        "of": {name: _same_slices(answers, found) for (kind, name), found in answers.items()
+               if kind == "without"},
         "curves": {
             kind: {level: auc for (other, level), auc in measured.items() if other == kind}
             for kind in kinds
         },
-    }
+    }  # fmt: skip
+
+
+def _same_slices(answers: Mapping[Version, Answers], changed: Answers) -> dict[str, Any]:
+    """Of which patients a changed picture could be made, and the whole pictures of these alone."""
+    slices = {id(one) for one, _ in changed}
+    whole = [answer for answer in answers["as_it_is", ""] if id(answer[0]) in slices]
+    return {"patients": len({one.patient_id for one, _ in whole}), "as_it_is": _auc_of(whole)}
 
 
 def _versions(
@@ -178,7 +191,7 @@ def _versions(
     return versions
 
 
-def _auc_of(answers: Sequence[tuple[_Shown, NDArray[np.float32]]]) -> Measured:
+def _auc_of(answers: Answers) -> Measured:
     if not answers:
         return "no picture of this kind could be made: the pictures are cut to the lung"
     labels = np.array([one.label for one, _ in answers], np.int64)

@@ -84,7 +84,7 @@ def _on_pictures(pictures: Mapping[str, Any]) -> list[Sentence]:
     for name, (title, _) in VIEWS.items():
         measured = pictures["without"].get(name)
         if _value(measured) is not None:
-            found.append(_on_view(name, title, measured, usual))
+            found.append(_on_view(name, title, measured, _whole_of(pictures, name)))
     for kind, (title, _) in CURVES.items():
         values = [_value(one) for one in pictures["curves"].get(kind, {}).values()]
         known = [value for value in values if value is not None]
@@ -93,9 +93,19 @@ def _on_pictures(pictures: Mapping[str, Any]) -> list[Sentence]:
     return found
 
 
-def _on_view(name: str, title: str, measured: Any, usual: float) -> Sentence:
-    value = float(measured["value"])
-    told = f"{title}: AUC {_words(measured)}, with the whole picture {usual:.2f}."
+def _whole_of(pictures: Mapping[str, Any], name: str) -> tuple[float, str]:
+    """The AUC with whole pictures of the patients of a view, and who these are if not all."""
+    of = pictures["of"][name]
+    usual, patients = _value(of["as_it_is"]) or 0.0, of["patients"]
+    if patients == pictures["patients"]:
+        return usual, ""
+    return usual, f"{patients} of {pictures['patients']} patients, the others' are cut to the lung"
+
+
+def _on_view(name: str, title: str, measured: Any, whole: tuple[float, str]) -> Sentence:
+    value, (usual, who) = float(measured["value"]), whole
+    told = f"{title}: AUC {_words(measured)}, with the whole picture {usual:.2f}"
+    told += f" ({who})." if who else "."
     if name == "patches_shuffled":
         if value > usual - DROP:
             return f"It reads texture and not anatomy. {told}", True
@@ -182,9 +192,12 @@ def _picture_tables(pictures: Mapping[str, Any]) -> Sequence[AucTable]:
     lines = [_line("As it is", "", pictures["as_it_is"], patients, grave=False)]
     for name, (title, meaning) in VIEWS.items():
         measured = pictures["without"].get(name, "no slice was left")
-        value = _value(measured)
-        grave = value is not None and _on_view(name, title, measured, usual)[1]
-        lines.append(_line(title, meaning, measured, patients, grave=grave))
+        grave, who = False, ""
+        if _value(measured) is not None:
+            whole = _whole_of(pictures, name)
+            grave, who = _on_view(name, title, measured, whole)[1], whole[1]
+        of_whom = f"{meaning}; {who}" if who else meaning
+        lines.append(_line(title, of_whom, measured, patients, grave=grave))
     disturbed = [
         _line(title, meaning.format(level), measured, patients,
               grave=(_value(measured) or usual) < usual - DROP)
