@@ -6,12 +6,15 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from deeppneumonia.checkpoint import read_metadata
+from deeppneumonia.checkpoint import load_checkpoint, read_metadata
 from deeppneumonia.datasets import build_cache, read_manifest, write_manifest
 from deeppneumonia.domain import Diagnosis
 from deeppneumonia.errors import ConfigError, ManifestError, TrainingError, WeightsError
+from deeppneumonia.evaluation import patient_auc
+from deeppneumonia.inference import TorchEngine
 from deeppneumonia.workflows.evaluate import evaluate_manifests
 from deeppneumonia.workflows.prepare import read_divided, split_manifest
 from deeppneumonia.workflows.recipes import DataConfig, Recipe, read_recipe, recipe_from
@@ -117,6 +120,27 @@ def test_painted_patients_teach_but_do_not_count_as_people(
     assert metadata.ood is not None and metadata.ood["patients"]["fitted"] == 6
 
 
+def test_the_validation_auc_of_a_checkpoint_is_that_of_its_fitted_heads(
+    cohort: Path, tmp_path: Path
+) -> None:
+    recipe = replace(small(), fit_heads=True)
+    trained = train_recipe(recipe, cohort.parent, tmp_path / "run", device="cpu")
+    checkpoint = load_checkpoint(trained.checkpoint)
+    divided = read_manifest(tmp_path / "run" / "split.csv", folder=cohort.parent)
+    cache = build_cache(divided, recipe.preprocessing, tmp_path / "cache", workers=1)
+    entries = cache.entries_of("validation")
+    answers = TorchEngine(checkpoint, device="cpu").run(cache.pictures_of(entries))
+    its_own = patient_auc(
+        np.array([recipe.classes.index(entry.label) for entry in entries]),
+        answers.probabilities,
+        [entry.patient_id for entry in entries],
+    )
+    assert trained.best_auc == its_own
+    assert checkpoint.metadata.metrics["training"]["validation_patient_auc"] == its_own
+    with (tmp_path / "run" / "history.csv").open() as file:  # of the epoch, before the heads
+        assert float(next(csv.DictReader(file))["validation_auc"]) != its_own
+
+
 def test_a_run_is_not_continued_with_another_recipe(run: Path, cohort: Path) -> None:
     before = (run / "split.csv").read_bytes()
     other = small(epochs=2)
@@ -157,7 +181,6 @@ def test_a_patient_without_lungs_stays_in_the_tables_with_blank_cells(
     run: Path, cohort: Path, tmp_path: Path
 ) -> None:
     import cv2
-    import numpy as np
 
     folder = tmp_path / "data"
     (folder / "empty").mkdir(parents=True)
