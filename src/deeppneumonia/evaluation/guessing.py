@@ -6,6 +6,7 @@ interval over patients. The single value that tells most is named, with the pati
 in each of its bands, so that a person can check the finding by eye.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -185,7 +186,7 @@ def _why_not(
     if len(set(labels)) < 2:
         return f"not done: every row with {what} has the label {labels[0]!r}, two are needed"
     whose = {group: label for group, label in zip(groups, labels, strict=True)}
-    counts = {label: list(whose.values()).count(label) for label in whose.values()}
+    counts = Counter(whose.values())
     rarest = min(counts, key=lambda label: counts[label])
     if counts[rarest] < 2:
         return (
@@ -235,17 +236,18 @@ def _bands(
 
 
 def _by_word(words: Sequence[str]) -> list[tuple[str, list[int]]]:
-    commonest = sorted(set(words), key=lambda word: -words.count(word))[:BANDS]
     return [
         (word or "blank", [n for n, other in enumerate(words) if other == word])
-        for word in commonest
+        for word, _ in Counter(words).most_common(BANDS)
     ]
 
 
 def _by_median(numbers: NDArray[np.float64], groups: Sequence[str]) -> list[tuple[str, list[int]]]:
     """Quarters of the patients, from the least to the greatest value."""
-    patients, of_row = np.unique(np.asarray(groups), return_inverse=True)
-    medians = np.array([np.median(numbers[of_row == p]) for p in range(len(patients))])
+    _, of_row = np.unique(np.asarray(groups), return_inverse=True)
+    together = numbers[np.argsort(of_row, kind="stable")]
+    each = np.split(together, np.cumsum(np.bincount(of_row))[:-1])
+    medians = np.array([np.median(one) for one in each])
     edges = np.unique(np.quantile(medians, np.linspace(0, 1, BANDS + 1)))
     if len(edges) < 3:  # most patients have one and the same value
         return []
