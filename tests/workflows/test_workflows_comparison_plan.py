@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from deeppneumonia.cli import app
 from deeppneumonia.errors import ConfigError, ManifestError
 from deeppneumonia.models import list_models
 from deeppneumonia.workflows.comparison_plan import (
@@ -151,3 +153,12 @@ def test_a_recipe_with_a_mistake_is_refused_by_name(
     (tmp_path / "c.toml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_plan(tmp_path / "c.toml", data=tmp_path, manifests=[cohort / "manifest.csv"])
+
+
+def test_the_command_takes_many_names_after_models(cohort: Path, tmp_path: Path) -> None:
+    words = ["compare", "--manifest", str(cohort / "manifest.csv")]
+    names = ["--models", "resnet18", "vgg16", "renset50", "--folds", "3"]
+    ran = CliRunner().invoke(app, [*words, *names, "--out", str(tmp_path / "out")])
+    assert isinstance(ran.exception, ConfigError)
+    assert "'renset50'; did you mean 'resnet50'" in str(ran.exception)
+    assert not (tmp_path / "out").exists(), "all names are looked at before anything is written"
