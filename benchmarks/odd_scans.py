@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from deeppneumonia.domain import Unit, Volume, volume_of
 from deeppneumonia.phantoms import PhantomConfig, make_phantom
-from deeppneumonia.phantoms.other_bodies import Region, make_other_body
+from deeppneumonia.phantoms.other_bodies import Region, make_belly, make_other_body
 from deeppneumonia.preprocessing import check_input, examine
 from deeppneumonia.readers import read_volume
 
@@ -27,8 +27,6 @@ WIDE_MM, NARROW_MM = (500, 600, 700, 780), (300, 260, 220, 180)
 SIDE_PX = 512
 SEEDS = (0, 1, 2)
 SHAPE = (60, 192, 192)
-BELLY = 42
-"""Slices of an abdomen below the lungs."""
 
 
 def main() -> None:
@@ -86,7 +84,7 @@ def scans() -> Iterator[tuple[str, Volume]]:
         chest = make_phantom(PhantomConfig(label="covid", seed=seed, shape=SHAPE)).volume
         abdomen = make_other_body(Region.ABDOMEN, seed, SHAPE).array
         head = make_other_body(Region.HEAD, seed, SHAPE).array[::4]
-        belly = abdomen[:BELLY]
+        belly = make_belly(seed, SHAPE).array
         for name, parts in {
             "chest": [chest.array],
             "chest and belly": [belly, chest.array],

@@ -30,7 +30,7 @@ def written(folder: Path, text: str, name: str = "manifest.csv", encoding: str =
     for picture in "abcd":
         (folder / f"{picture}.png").touch()
     path = folder / name
-    path.write_text(text, encoding=encoding)
+    path.write_text(text, encoding=encoding, newline="")
     return path
 
 
@@ -53,6 +53,26 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> Non
     assert read_manifest(path).rows[0].path == "a.png"
 
 
+def test_semicolons_are_read_as_excel_writes_them_in_europe(tmp_path: Path) -> None:
+    text = 'path;patient_id;label;"age, sex";kVp\r\na.png;007;covid;"39; f";1,25\r\n'
+    (row,) = read_manifest(written(tmp_path, text, encoding="utf-8-sig")).rows
+    assert (row.path, row.patient_id, row.label) == ("a.png", "007", "covid")
+    assert row.extra == {"age, sex": "39; f", "kVp": "1,25"}
+
+
+def test_one_patient_in_two_spellings_of_a_letter_stays_one(tmp_path: Path) -> None:
+    text = "path,patient_id,label\na.png,M\u00fcller,covid\nb.png,Mu\u0308ller,covid\n"
+    read = read_manifest(written(tmp_path, text))
+    assert list(read.patients) == ["M\u00fcller"]
+
+
+def test_a_carriage_return_in_a_cell_can_be_written_and_read_again(tmp_path: Path) -> None:
+    path = written(tmp_path, 'path,patient_id,label,note\na.png,p1,covid,"x\ry\r\nz"\n')
+    wrote = write_manifest(read_manifest(path), tmp_path / "again.csv")
+    assert read_manifest(tmp_path / "again.csv") == wrote
+    assert wrote.rows[0].extra == {"note": "x\ny\nz"}
+
+
 def test_labels_are_renamed_by_the_map_and_others_stay(tmp_path: Path) -> None:
     path = written(tmp_path, "path,patient_id,label\na.png,p1,cap\nb.png,p2,covid\n")
     renamed = read_manifest(path, label_map={"cap": "bacterial"})
@@ -71,7 +91,7 @@ def test_the_line_of_a_row_is_that_of_the_file(tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         ("path,label\na.png,covid\n", "no column patient_id"),
-        ("path;patient_id;label\n", "with commas"),
+        ("path\tpatient_id\tlabel\n", "with commas"),
         ("path,patient_id,label,label\na.png,p1,covid,covid\n", "'label' stands there twice"),
         ("path,patient_id,label\na.png,p1,covid\nb.png, ,covid\n", "Line 3: the patient_id is bl"),
         ("path,patient_id,label\na.png,p1,\n", "Line 2: the label is blank"),

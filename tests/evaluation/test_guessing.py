@@ -31,6 +31,20 @@ def test_a_number_that_goes_with_the_label_is_shown_in_quarters_of_the_patients(
     assert found.bands[-1].patients == {"covid": 0, "healthy": 6}
 
 
+def test_a_number_with_a_decimal_comma_gives_the_label_away_as_one_with_a_point_does() -> None:
+    labels = ["covid"] * 20 + ["healthy"] * 20
+    patients = [f"p{number}" for number in range(40)]
+    doses = [f"{1 + 0.01 * number + (number >= 20):.2f}" for number in range(40)]
+    point, comma = (
+        guess_labels(
+            [{"dose": one.replace(".", mark)} for one in doses], labels, patients, what="x"
+        )
+        for mark in ".,"
+    )
+    assert point.gives_away
+    assert comma == point
+
+
 def test_chance_is_not_a_finding() -> None:
     rng = np.random.default_rng(0)
     found = guess([{"level": repr(value)} for value in rng.normal(size=24)])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from deeppneumonia.domain import Unit, Volume, volume_of
 from deeppneumonia.phantoms import PhantomConfig, make_phantom
-from deeppneumonia.phantoms.other_bodies import Region, make_other_body
+from deeppneumonia.phantoms.other_bodies import Region, make_belly, make_other_body
 from deeppneumonia.preprocessing import Examination, check_input, equal_slices, examine
 from deeppneumonia.preprocessing.slices import chest_of
 
@@ -27,9 +27,10 @@ def scan(*regions: NDArray[np.int16]) -> Volume:
     return volume_of(np.concatenate(regions), Unit.HU, CHEST.spacing_mm)
 
 
+@cache
 def belly() -> NDArray[np.int16]:
-    """An abdomen below the lungs, 210 mm."""
-    return other(Region.ABDOMEN)[:42]
+    """210 mm."""
+    return make_belly(1, SHAPE).array
 
 
 def codes(volume: Volume, examination: Examination) -> set[str]:

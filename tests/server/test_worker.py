@@ -1,5 +1,6 @@
 """One worker in this process: how it leaves, and what happens to its study meanwhile."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from deeppneumonia.server.roster import Roster
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
 from deeppneumonia.server.storage import Piece
-from deeppneumonia.server.worker import Outcome, Worker
+from deeppneumonia.server.worker import Outcome, Worker, is_gone, name_of, own_name
 
 
 def working(data: Path, work: Callable[[Worker, Path], None], **settings: float) -> Worker:
@@ -89,3 +90,19 @@ def test_a_worker_without_work_ends_at_once(tmp_path: Path) -> None:
         process.stdin.close()
         assert process.wait(15) == 0
     assert services.roster.names() == set()
+
+
+def test_a_dead_worker_is_told_from_a_living_one() -> None:
+    assert not is_gone(own_name())
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    name = name_of(process.pid)
+    assert not is_gone(name)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert is_gone(name)
+    assert not is_gone("another-host/1/1")
+
+
+def test_settings_reach_a_worker_unchanged(tmp_path: Path) -> None:
+    settings = Settings(data=str(tmp_path), public_hosts=("ct.example.org",), lease_s=7)
+    assert Settings.from_json(settings.to_json()) == settings

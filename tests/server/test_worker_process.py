@@ -23,7 +23,7 @@ from deeppneumonia import Diagnoser
 from deeppneumonia.reports import to_json
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
-from deeppneumonia.server.worker import is_gone, name_of, own_name
+from deeppneumonia.server.worker import is_gone, name_of
 
 
 @contextmanager
@@ -271,22 +271,6 @@ def eventually(holds: Callable[[], object]) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
-
-
-def test_a_dead_worker_is_told_from_a_living_one() -> None:
-    assert not is_gone(own_name())
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    name = name_of(process.pid)
-    assert not is_gone(name)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert is_gone(name)
-    assert not is_gone("another-host/1/1")
-
-
-def test_settings_reach_a_worker_unchanged(tmp_path: Path) -> None:
-    settings = Settings(data=str(tmp_path), public_hosts=("ct.example.org",), lease_s=7)
-    assert Settings.from_json(settings.to_json()) == settings
 
 
 @pytest.mark.slow

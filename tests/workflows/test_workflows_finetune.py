@@ -1,6 +1,7 @@
 """Few patients of a new hospital: their gain is measured on others, and kept only if there is."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -67,6 +68,19 @@ def test_the_guard_lets_a_gain_pass_and_holds_noise_back() -> None:
         answered = Answered(np.array([0, 1] * 20), ["covid", "healthy"])
         here = [over_classes(one, [0, 2]) for one in found]
         assert is_better(answered, *here) is better
+
+
+def test_a_gain_that_is_nothing_is_no_gain_however_sure() -> None:
+    answered = Answered(np.array([0, 1] * 20), ["covid", "healthy"])
+    half = np.full((40, 2), 0.5)
+
+    def surer(by: float) -> np.ndarray:
+        found = half.copy()
+        found[np.arange(40), answered.labels] += by
+        return found / found.sum(axis=1, keepdims=True)
+
+    assert not is_better(answered, surer(0.001), half)
+    assert is_better(answered, surer(0.02), half)
 
 
 def test_the_guard_does_not_take_a_new_temperature_for_a_new_head() -> None:
@@ -205,6 +219,25 @@ def test_with_two_patients_the_old_checkpoint_is_kept(
     assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
     assert documented_keys("finetune.json") == set(found)
     assert "fine-tuned" not in found["rows"]
+
+
+def test_patients_with_one_and_the_same_picture_write_nothing(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    """A new temperature learns from them how many are ill, and is sure of it: they do not vary."""
+    manifest = hospital_of_squares(tmp_path / "hospital", patients=12)
+    one = manifest.with_name("0.png").read_bytes()
+    for picture in manifest.parent.glob("*.png"):
+        picture.write_bytes(one)
+    manifest.write_text(re.sub(r"person([26]),covid", r"person\1,healthy", manifest.read_text()))
+    found = finetune(
+        checkpoint, manifest, tmp_path / "out", FinetuneConfig(sizes=(2,)), device="cpu"
+    )
+    assert found["patients"] == {"covid": 4, "healthy": 8}
+    assert found["rows"]["calibration refreshed"]["log_loss_gain"]["low"] > 0
+    assert found["written"] is None
+    assert found["decision"].startswith("All patients get one answer, as copies of one picture")
+    assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
 
 
 def test_three_patients_a_label_are_scored_and_prove_nothing(

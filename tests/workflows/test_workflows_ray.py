@@ -1,13 +1,14 @@
 """The same work over Ray; skipped by name where the extra [ray] is not installed."""
 
 import json
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from deeppneumonia.errors import ConfigError
+from deeppneumonia.errors import ConfigError, ManifestError
 from deeppneumonia.files import sha256_of
 from deeppneumonia.reports import to_json
 from deeppneumonia.workflows.archive import diagnose_archive
@@ -66,6 +67,34 @@ def test_ray_trains_in_two_processes(cohort: Path, tmp_path: Path) -> None:
     checkpoint = train_on_ray(recipe, cohort.parent, out, 2, start=None, device="cpu")
     assert checkpoint == out / "checkpoint.safetensors"
     assert load_checkpoint(checkpoint).metadata.model == "resnet18"
+
+
+def test_what_a_recipe_names_wrongly_is_told_before_ray_is_asked(
+    cohort: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray", reason="the extra [ray] is not installed")
+    from deeppneumonia.workflows.ray_train import train_on_ray
+
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.replace("manifest.csv", "none.csv"))
+    with pytest.raises(ManifestError, match=r"none\.csv cannot be read"):
+        train_on_ray(recipe, cohort.parent, tmp_path / "run", 2, start=None, device="cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_here")
+def test_a_training_on_ray_that_is_stopped_ends_as_any_other_does(
+    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.train.torch import TorchTrainer
+
+    from deeppneumonia.workflows.ray_train import train_on_ray
+
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    monkeypatch.setattr(TorchTrainer, "fit", lambda _: sys.exit(1))  # what Ray makes of a Ctrl-C
+    with pytest.raises(KeyboardInterrupt):
+        train_on_ray(recipe, cohort.parent, tmp_path / "run", 2, start=None, device="cpu")
 
 
 @pytest.mark.slow

@@ -6,18 +6,19 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from deeppneumonia.checkpoint import read_metadata
+from deeppneumonia.checkpoint import load_checkpoint, read_metadata
 from deeppneumonia.datasets import build_cache, read_manifest, write_manifest
 from deeppneumonia.domain import Diagnosis
 from deeppneumonia.errors import ConfigError, ManifestError, TrainingError, WeightsError
+from deeppneumonia.evaluation import patient_auc
+from deeppneumonia.inference import TorchEngine
 from deeppneumonia.workflows.evaluate import evaluate_manifests
 from deeppneumonia.workflows.prepare import read_divided, split_manifest
-from deeppneumonia.workflows.recipes import DataConfig, Recipe, read_recipe, recipe_from
+from deeppneumonia.workflows.recipes import DataConfig, Recipe, recipe_from
 from deeppneumonia.workflows.train import train_recipe
-
-CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def small(**training: object) -> Recipe:
@@ -117,6 +118,27 @@ def test_painted_patients_teach_but_do_not_count_as_people(
     assert metadata.ood is not None and metadata.ood["patients"]["fitted"] == 6
 
 
+def test_the_validation_auc_of_a_checkpoint_is_that_of_its_fitted_heads(
+    cohort: Path, tmp_path: Path
+) -> None:
+    recipe = replace(small(), fit_heads=True)
+    trained = train_recipe(recipe, cohort.parent, tmp_path / "run", device="cpu")
+    checkpoint = load_checkpoint(trained.checkpoint)
+    divided = read_manifest(tmp_path / "run" / "split.csv", folder=cohort.parent)
+    cache = build_cache(divided, recipe.preprocessing, tmp_path / "cache", workers=1)
+    entries = cache.entries_of("validation")
+    answers = TorchEngine(checkpoint, device="cpu").run(cache.pictures_of(entries))
+    its_own = patient_auc(
+        np.array([recipe.classes.index(entry.label) for entry in entries]),
+        answers.probabilities,
+        [entry.patient_id for entry in entries],
+    )
+    assert trained.best_auc == its_own
+    assert checkpoint.metadata.metrics["training"]["validation_patient_auc"] == its_own
+    with (tmp_path / "run" / "history.csv").open() as file:  # of the epoch, before the heads
+        assert float(next(csv.DictReader(file))["validation_auc"]) != its_own
+
+
 def test_a_run_is_not_continued_with_another_recipe(run: Path, cohort: Path) -> None:
     before = (run / "split.csv").read_bytes()
     other = small(epochs=2)
@@ -157,7 +179,6 @@ def test_a_patient_without_lungs_stays_in_the_tables_with_blank_cells(
     run: Path, cohort: Path, tmp_path: Path
 ) -> None:
     import cv2
-    import numpy as np
 
     folder = tmp_path / "data"
     (folder / "empty").mkdir(parents=True)
@@ -256,58 +277,3 @@ def test_classes_without_a_row_are_refused_with_the_labels_at_hand(twenty_patien
 def test_fractions_that_are_no_shares_are_refused(twenty_patients: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"together they must make 1: try 0\.6 0\.1 0\.3"):
         split_manifest(twenty_patients, tmp_path / "split.csv", seed=0, fractions=(0.6, 0.1, 0.1))
-
-
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_recipe_can_be_read(path: Path) -> None:
-    recipe = read_recipe(path)
-    assert recipe.training.epochs >= 1 and recipe.data.manifests
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_recipe_runs_for_one_step(path: Path, cohort: Path, tmp_path: Path) -> None:
-    recipe = read_recipe(path)
-    one_step = replace(
-        recipe,
-        data=replace(
-            recipe.data, manifests=("phantoms/manifest.csv",), fractions=(0.5, 0.25, 0.25),
-            slices_per_patient=1, lesion_sites=("phantom",) if recipe.data.lesion_sites else (),
-        ),
-        preprocessing=replace(recipe.preprocessing, slices=1),
-        training=replace(
-            recipe.training, epochs=1, warmup_epochs=0, max_steps_per_epoch=1, batch_size=2
-        ),
-    )  # fmt: skip
-    trained = train_recipe(one_step, cohort.parent, tmp_path / "run", device="cpu")
-    assert read_metadata(trained.checkpoint).model == recipe.model
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"colour": 1}, "unknown entries"),
-        ({"classes": ["covid"]}, "two labels or more"),
-        ({"training": {"epoks": 1}}, "epoks"),
-        ({"data": {"manifest": ["a.csv"]}}, "manifest"),
-        ({"data": {"manifests": "a.csv"}}, "list of CSV files"),
-        ({"data": {"manifests": ["a.csv"], "fractions": [0.6, 0.1, 0.5]}}, "add up to 1"),
-        ({"data": {"manifests": ["a.csv"], "fractions": [0.9, 0.1]}}, "expected 3"),
-        ({"data": {"manifests": ["a.csv"], "slices_per_patient": 0}}, "1 or more"),
-        ({"classes": "covid"}, "list of labels"),
-        ({"augmentation": {"brightness": 12.6}}, "brightness must lie between 0 and 1"),
-        ({"augmentation": {"rotation_deg": "ten"}}, "rotation_deg must be a number"),
-    ],
-)
-def test_a_recipe_with_a_mistake_is_refused_by_name(change: dict, message: str) -> None:
-    table = {
-        "name": "x", "model": "resnet18", "classes": ["a", "b"], "data": {"manifests": ["m.csv"]},
-    }  # fmt: skip
-    with pytest.raises(ConfigError, match=message):
-        recipe_from(table | change)
-
-
-def test_a_recipe_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "recipe.toml").write_bytes(b"name = '\xff'")
-    with pytest.raises(ConfigError, match=r"recipe\.toml is not a TOML file"):
-        read_recipe(tmp_path / "recipe.toml")

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -33,7 +34,8 @@ def read_manifest(
     """Read a manifest and check every line of it.
 
     Args:
-        path: a CSV file, UTF-8 with or without a byte order mark.
+        path: a CSV file, UTF-8 with or without a byte order mark, with commas or, as Excel writes
+            in Europe, semicolons.
         folder: what the paths are relative to; the folder of the CSV when None.
         label_map: other words for labels, such as `{"cap": "bacterial"}`; the rest stay.
         refuse_contradictions: False keeps rows that contradict each other (a path named twice, a
@@ -114,7 +116,9 @@ def _rows_of(content: bytes, folder: Path, label_map: Mapping[str, str]) -> Iter
         raise ManifestError(
             f"Line {line} of the manifest is not UTF-8 text: save it as CSV in UTF-8."
         ) from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    first = text.partition("\n")[0]
+    separator = ";" if first.count(";") > first.count(",") else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     line = 1
     header: list[str] | None = None
     try:
@@ -150,16 +154,17 @@ def _row_of(
             f"Line {line}: {counted(len(cells), 'value')} for {counted(len(header), 'column')}; "
             "put a value with a comma in double quotes."
         )
-    values = dict(zip(header, (cell.strip() for cell in cells), strict=True))
+    values = dict(zip(header, map(_as_text, cells), strict=True))
     for name in REQUIRED:
         if not values[name]:
             raise ManifestError(f"Line {line}: the {name} is blank; every line needs one.")
+    label = _spelled(values["label"])
     return ManifestRow(
         line=line,
         path=_checked_path(line, "path", values["path"], folder),
-        patient_id=values["patient_id"],
-        label=label_map.get(values["label"], values["label"]),
-        site=values.get("site", ""),
+        patient_id=_spelled(values["patient_id"]),
+        label=label_map.get(label, label),
+        site=_spelled(values.get("site", "")),
         study_id=values.get("study_id", ""),
         split=_checked_split(line, values.get("split", "")),
         lung_masked=_checked_truth(line, "lung_masked", values.get("lung_masked", "")),
@@ -169,6 +174,17 @@ def _row_of(
         lesion_mask=_checked_path(line, "lesion_mask", values.get("lesion_mask", ""), folder),
         extra={name: value for name, value in values.items() if name not in (*REQUIRED, *OPTIONAL)},
     )
+
+
+def _as_text(cell: str) -> str:
+    """A cell without blanks around it; line ends in it are such as can be written again."""
+    return cell.strip().replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _spelled(word: str) -> str:
+    """One spelling for what looks the same: some systems write é as an e and an accent, and one
+    patient would become two."""
+    return unicodedata.normalize("NFC", word)
 
 
 def _checked_path(line: int, column: str, value: str, folder: Path) -> str:

@@ -6,6 +6,7 @@ interval over patients. The single value that tells most is named, with the pati
 in each of its bands, so that a person can check the finding by eye.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -155,10 +156,13 @@ def encode(rows: Sequence[Mapping[str, str]]) -> tuple[NDArray[np.float64], list
 
 
 def _numbers(words: Sequence[str]) -> NDArray[np.float64] | None:
-    """The words as numbers, a blank as less than all of them; None unless they are numbers."""
+    """The words as numbers, a blank as less than all of them; None unless they are numbers.
+
+    Half of the world writes 1,25 for 1.25: as words, no two patients would be alike.
+    """
     told = {word for word in words if word}
     try:
-        values = {word: float(word) for word in told}
+        values = {word: float(word.replace(",", ".")) for word in told}
     except ValueError:
         return None
     if len(told) < NUMERIC_FROM or not np.isfinite(list(values.values())).all():
@@ -182,7 +186,7 @@ def _why_not(
     if len(set(labels)) < 2:
         return f"not done: every row with {what} has the label {labels[0]!r}, two are needed"
     whose = {group: label for group, label in zip(groups, labels, strict=True)}
-    counts = {label: list(whose.values()).count(label) for label in whose.values()}
+    counts = Counter(whose.values())
     rarest = min(counts, key=lambda label: counts[label])
     if counts[rarest] < 2:
         return (
@@ -232,17 +236,18 @@ def _bands(
 
 
 def _by_word(words: Sequence[str]) -> list[tuple[str, list[int]]]:
-    commonest = sorted(set(words), key=lambda word: -words.count(word))[:BANDS]
     return [
         (word or "blank", [n for n, other in enumerate(words) if other == word])
-        for word in commonest
+        for word, _ in Counter(words).most_common(BANDS)
     ]
 
 
 def _by_median(numbers: NDArray[np.float64], groups: Sequence[str]) -> list[tuple[str, list[int]]]:
     """Quarters of the patients, from the least to the greatest value."""
-    patients, of_row = np.unique(np.asarray(groups), return_inverse=True)
-    medians = np.array([np.median(numbers[of_row == p]) for p in range(len(patients))])
+    _, of_row = np.unique(np.asarray(groups), return_inverse=True)
+    together = numbers[np.argsort(of_row, kind="stable")]
+    each = np.split(together, np.cumsum(np.bincount(of_row))[:-1])
+    medians = np.array([np.median(one) for one in each])
     edges = np.unique(np.quantile(medians, np.linspace(0, 1, BANDS + 1)))
     if len(edges) < 3:  # most patients have one and the same value
         return []

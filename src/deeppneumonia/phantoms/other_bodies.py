@@ -45,7 +45,25 @@ def make_other_body(region: Region, seed: int, shape: tuple[int, int, int]) -> V
     between, down, along = config.spacing_mm
     if region is Region.HEAD:
         return volume_of(_head(config), Unit.HU, (between / 2, down, along))
-    return volume_of(_abdomen(config), Unit.HU, (between, down, along))
+    # The chest phantom's lung bases begin about 10 mm above its lowest slice.
+    bases = make_phantom(config).volume.array[: _bases(config)]
+    array = np.concatenate([_below_the_lungs(config), bases])
+    return volume_of(array, Unit.HU, (between, down, along))
+
+
+def make_belly(seed: int, shape: tuple[int, int, int]) -> Volume:
+    """The abdomen of `make_other_body` without the uppermost slices, which show bases of lungs.
+
+    Laid below a chest of the same shape, once or several times, it makes a scan longer than a
+    chest, as from neck to pelvis.
+    """
+    config = PhantomConfig(label=Diagnosis.HEALTHY, seed=seed, shape=shape)
+    return volume_of(_below_the_lungs(config), Unit.HU, config.spacing_mm)
+
+
+def _bases(config: PhantomConfig) -> int:
+    """Slices of an abdominal scan that show bases of the lungs."""
+    return max(1, round(LUNG_BASE_SHARE * config.shape[0]))
 
 
 def _head(config: PhantomConfig) -> NDArray[np.int16]:
@@ -75,19 +93,14 @@ def _paint_head(hu: Field, x: Field, y: Field, z: float, half: tuple[float, floa
     return skin
 
 
-def _abdomen(config: PhantomConfig) -> NDArray[np.int16]:
+def _below_the_lungs(config: PhantomConfig) -> NDArray[np.int16]:
     rng = np.random.default_rng([config.seed, 22])
     person = Patient.of_seed(config.seed)
-    bases = max(1, round(LUNG_BASE_SHARE * config.shape[0]))
-    rest = config.shape[0] - bases
-    heights = np.linspace(-240.0, 0.0, rest)
+    heights = np.linspace(-240.0, 0.0, config.shape[0] - _bases(config))
     gas = [tuple(rng.uniform((-90, -75, -230), (90, -35, -40))) for _ in range(9)]
-    below = _scanned(
+    return _scanned(
         config, lambda hu, x, y, z: _paint_abdomen(hu, person, gas, (x, y, z)), heights, rng
     )
-    # The chest phantom's lung bases begin about 10 mm above its lowest slice.
-    chest = make_phantom(config).volume.array
-    return np.concatenate([below, chest[:bases]])
 
 
 def _paint_abdomen(

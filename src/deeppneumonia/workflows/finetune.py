@@ -34,6 +34,7 @@ from deeppneumonia.workflows.draws import LEAST_TESTED
 from deeppneumonia.workflows.finetune_save import Made, save_tuned
 from deeppneumonia.workflows.finetune_scores import (
     Answered,
+    are_alike,
     curve_point,
     is_better,
     is_less_surprised,
@@ -151,6 +152,8 @@ def _worth_writing(
         return None
     if is_better(answered, tuned, refreshed):
         return TUNED
+    if are_alike(as_it_is):
+        return None
     return REFRESHED if is_less_surprised(answered, refreshed, as_it_is) else None
 
 
@@ -198,7 +201,10 @@ def _compared(
         "old_site": None if old is None else _forgotten(reading, before, tuned, old),
         "checkpoint": None,
         "decision": _decision(
-            written, is_measured=held_out is not None, are_enough=_are_enough(answered)
+            written,
+            is_measured=held_out is not None,
+            are_enough=_are_enough(answered),
+            are_told_apart=not are_alike(as_it_is),
         ),
         "version": version("deeppneumonia"),
     }  # fmt: skip
@@ -265,7 +271,9 @@ def _forgotten(reading: Reading, before: Tuned, tuned: Tuned, old: Hospital) -> 
     return {"before": row_of(answered, then, then), "after": row_of(answered, now, then)}
 
 
-def _decision(written: str | None, *, is_measured: bool, are_enough: bool) -> str:
+def _decision(
+    written: str | None, *, is_measured: bool, are_enough: bool, are_told_apart: bool
+) -> str:
     if written == TUNED:
         return "The fine-tuned checkpoint is better on held-out patients: it was written."
     if written == REFRESHED:
@@ -279,5 +287,10 @@ def _decision(written: str | None, *, is_measured: bool, are_enough: bool) -> st
         return (
             f"Fewer than {LEAST_TESTED} patients of a label show nothing beyond doubt: keep the "
             f"old checkpoint."
+        )
+    if not are_told_apart:
+        return (
+            "All patients get one answer, as copies of one picture would: nothing can be shown, "
+            "keep the old checkpoint, and look at the pictures with `deeppneumonia audit`."
         )
     return "Nothing was shown to be better on held-out patients: keep the old checkpoint."

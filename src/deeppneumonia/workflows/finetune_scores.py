@@ -25,6 +25,12 @@ from deeppneumonia.workflows.tuning import (
 DRAWS = 20
 REPEATS = 1000
 METRICS = ("auc", "accuracy", "brier", "ece")
+LEAST_GAIN = 0.01
+"""In log loss: the true label's probability grows by a hundredth of itself. Less is nothing, how
+narrow an interval may be."""
+
+ALIKE = 0.001
+"""Probabilities that differ by less are one answer; a batch of another size moves them by 1e-5."""
 
 Floats = NDArray[np.float64]
 
@@ -76,9 +82,15 @@ def log_loss_gain(answered: Answered, answers: Floats, before: Floats) -> Interv
 
 
 def is_less_surprised(answered: Answered, answers: Floats, others: Floats) -> bool:
-    """Whether log loss is lower beyond doubt: the whole interval of the gain lies above 0."""
+    """Whether log loss is lower: by LEAST_GAIN, and with the whole interval of the gain above 0."""
     gain = log_loss_gain(answered, answers, others)
-    return gain["low"] is not None and gain["low"] > 0
+    value, low = gain["value"], gain["low"]
+    return value is not None and low is not None and value >= LEAST_GAIN and low > 0
+
+
+def are_alike(answers: Floats) -> bool:
+    """Whether all patients have one answer, as copies of a picture would: it calibrates nothing."""
+    return bool(np.ptp(answers, axis=0).max() < ALIKE)
 
 
 def is_better(answered: Answered, tuned: Floats, refreshed: Floats) -> bool:

@@ -1,9 +1,17 @@
 """After training: every linear head of a network fitted to its optimum on the training slices."""
 
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
 from deeppneumonia.datasets import Manifest, SliceCache, SliceLoader
+from deeppneumonia.datasets.cache import SliceEntry
 from deeppneumonia.errors import ManifestError
+from deeppneumonia.evaluation import patient_auc
 from deeppneumonia.models import Network
-from deeppneumonia.training import Precision, fit_linear_heads
+from deeppneumonia.training import Precision, TrainConfig, fit_linear_heads
+from deeppneumonia.training.loop import forward
 from deeppneumonia.workflows.recipes import Recipe
 
 
@@ -19,22 +27,45 @@ def check_heads(recipe: Recipe, manifest: Manifest) -> None:
         )
 
 
-def fit_heads(network: Network, recipe: Recipe, cache: SliceCache) -> None:
-    """Fit every linear head to its optimum, on every real training slice once, as it is."""
+def fit_heads(network: Network, recipe: Recipe, cache: SliceCache) -> float:
+    """Fit every linear head to its optimum, on every real training slice once, as it is.
+
+    Returns:
+        The validation patient AUC with these heads, measured as after each epoch of training.
+    """
     left_out = recipe.data.heads_without
-    in_order = SliceLoader(
+    learned_from = [entry for entry in cache.entries_of("train") if entry.site not in left_out]
+    fit_linear_heads(
+        network,
+        _in_order(recipe, cache, learned_from),
+        num_classes=len(recipe.classes),
+        site_of={entry.patient_id: entry.site for entry in cache.index},
+        bf16=recipe.training.amp is Precision.BF16,
+    )
+    return _auc(network, _in_order(recipe, cache, cache.entries_of("validation")), recipe.training)
+
+
+def _in_order(recipe: Recipe, cache: SliceCache, entries: Sequence[SliceEntry]) -> SliceLoader:
+    """Each slice once, as it is."""
+    return SliceLoader(
         cache,
-        [entry for entry in cache.entries_of("train") if entry.site not in left_out],
+        entries,
         recipe.classes,
         batch_size=recipe.training.batch_size,
         seed=recipe.training.seed,
         augment=None,
         input_px=recipe.preprocessing.picture_px,
     )
-    fit_linear_heads(
-        network,
-        in_order,
-        num_classes=len(recipe.classes),
-        site_of={entry.patient_id: entry.site for entry in cache.index},
-        bf16=recipe.training.amp is Precision.BF16,
-    )
+
+
+@torch.inference_mode()
+def _auc(network: Network, loader: SliceLoader, config: TrainConfig) -> float:
+    labels, probabilities = [], []
+    groups: list[str] = []
+    device = next(network.parameters()).device
+    for batch in loader:
+        logits = forward(network, batch.pictures.to(device), config).logits
+        labels.append(batch.labels.numpy())
+        probabilities.append(logits.float().softmax(dim=1).cpu().numpy())
+        groups.extend(batch.groups)
+    return patient_auc(np.concatenate(labels), np.concatenate(probabilities), groups)

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from deeppneumonia.workflows.heads import check_heads
+from deeppneumonia.workflows.prepare import read_divided
 from deeppneumonia.workflows.ray_cluster import joined_ray
 from deeppneumonia.workflows.recipes import read_recipe
 from deeppneumonia.workflows.train import train_recipe
@@ -23,8 +25,12 @@ def train_on_ray(
 
     Raises:
         ConfigError: if Ray is not installed, or the recipe is wrong.
+        ManifestError: if the recipe's manifests are.
+        KeyboardInterrupt: if it is stopped, by SIGTERM too.
     """
-    read_recipe(recipe)  # a wrong one is told here, and not by a process far away
+    # What is wrong is told here, and not by a process far away that is begun again FAILURES times.
+    wanted = read_recipe(recipe)
+    check_heads(wanted, read_divided(wanted.data, data, wanted.classes.labels))
     joined_ray()
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -32,14 +38,18 @@ def train_on_ray(
     facts = {"recipe": recipe, "data": data, "out": out}
     paths = {name: str(path.absolute()) for name, path in facts.items()}
     use_gpu = device != "cpu" and torch.cuda.is_available()
-    TorchTrainer(
+    trainer = TorchTrainer(
         _train,
         train_loop_config={**paths, "start": start, "device": device},
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu),
         run_config=RunConfig(
             name="ray", storage_path=paths["out"], failure_config=FailureConfig(FAILURES)
         ),
-    ).fit()
+    )
+    try:
+        trainer.fit()
+    except SystemExit as end:  # Ctrl-C or SIGTERM: Ray ends with a code of its own
+        raise KeyboardInterrupt from end
     return out / "checkpoint.safetensors"
 
 

@@ -44,7 +44,8 @@ class Trained:
     sha256: str
     best_epoch: int
     best_auc: float
-    """Patient AUC on the validation patients that chose the epoch: too good for others."""
+    """Patient AUC of the checkpoint on the validation patients that chose the epoch: too good for
+    others."""
 
     patients: dict[str, dict[str, int]]
 
@@ -102,7 +103,7 @@ def train_recipe(
     if not team().is_first:
         return None
     if recipe.fit_heads:
-        fit_heads(network, recipe, cache)
+        result = replace(result, best_auc=fit_heads(network, recipe, cache))
     plain = CheckpointMetadata(
         model=recipe.model, classes=recipe.classes, preprocessing=recipe.preprocessing
     )
