@@ -14,7 +14,7 @@ from deeppneumonia.workflows.diagnose import Diagnoser
 from deeppneumonia.workflows.phantoms import make_cohort
 from deeppneumonia.workflows.report import write_reading
 
-DEMO_SEEDS = {"covid": 100_006, "bacterial": 100_007, "healthy": 100_002}
+DEMO_SEEDS = {"covid": 100_006, "bacterial": 100_007, "healthy": 100_033}
 """Three phantoms that the shipped model never saw and answers right, chosen for that: see its card
 for how it answers the 27 with the seeds from 100000 on."""
 

@@ -36,7 +36,7 @@ def test_a_model_that_could_not_be_found_again_is_not_imported(
     assert not home.exists()
 
 
-@pytest.mark.parametrize("name", ["default", "drenet-5"])
+@pytest.mark.parametrize("name", ["default", "drenet-6"])
 def test_a_model_that_would_never_be_found_behind_a_released_one_is_not_imported(
     name: str, checkpoint: Path, tmp_path: Path, home: Path
 ) -> None:

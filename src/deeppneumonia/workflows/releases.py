@@ -32,10 +32,10 @@ class Release:
 
 RELEASES: tuple[Release, ...] = (
     Release(
-        name="drenet-5",
-        file="drenet-5.safetensors",
-        sha256="f3c692f95e8549f7a8217b670f5d2cb65192148f90ca4d737efec758cab5fae1",
-        card="docs/models/drenet-5.md",
+        name="drenet-6",
+        file="drenet-6.safetensors",
+        sha256="2cc947225d550331c3d425cfc72fce33bd9ef53baf2c6c4606c1e8945d9d7371",
+        card="docs/models/drenet-6.md",
     ),
 )
 
