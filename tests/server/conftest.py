@@ -1,12 +1,15 @@
 """A server in this process, and what its tests send to it."""
 
 import io
+import os
+import secrets
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import create_engine, text
 
 from deeppneumonia.server.app import create_app
 from deeppneumonia.server.services import Services
@@ -23,6 +26,22 @@ def services(settings: Settings) -> Iterator[Services]:
     opened = Services.open(settings)
     yield opened
     opened.database.dispose()
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL database that is new, empty and this test's own."""
+    server = os.environ.get("DEEPPNEUMONIA_TEST_POSTGRES")
+    if not server:
+        pytest.skip("no PostgreSQL is named in DEEPPNEUMONIA_TEST_POSTGRES")
+    name = f"test_{secrets.token_hex(8)}"
+    engine = create_engine(Settings(database=server).database_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield f"{server.rpartition('/')[0]}/{name}"
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 DEEPPNEUMONIA_TEST_POSTGRES=postgresql://user@127.0.0.1:5433/test pytest tests/server
 """
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -15,11 +14,10 @@ from sqlalchemy.exc import DBAPIError
 
 from deeppneumonia.server.database import Database
 from deeppneumonia.server.jobs import Claim, JobStore, Patience
-from deeppneumonia.server.schema import JOBS, METADATA, VERSION, SchemaError, migrate
+from deeppneumonia.server.schema import JOBS, VERSION, SchemaError, migrate
 from deeppneumonia.server.settings import Settings
 from deeppneumonia.server.worklist import Job, State
 
-POSTGRES = os.environ.get("DEEPPNEUMONIA_TEST_POSTGRES")
 QUICK = Patience(max_failures=2, max_crashes=2, backoff_s=0.05)
 """Its leases are long: a test that wants one to end has the time pass, see `later`."""
 
@@ -28,15 +26,9 @@ QUICK = Patience(max_failures=2, max_crashes=2, backoff_s=0.05)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'jobs.db'}"
-    elif POSTGRES:
-        url = Settings(database=POSTGRES).database_url
     else:
-        pytest.skip("no PostgreSQL is named in DEEPPNEUMONIA_TEST_POSTGRES")
-    database = Database(url)
-    if request.param == "postgresql":
-        with database.write() as connection:
-            connection.execute(text("DROP FUNCTION IF EXISTS audit_append_only CASCADE"))
-            METADATA.drop_all(connection)
+        url = request.getfixturevalue("postgres")
+    database = Database(Settings(database=url).database_url)
     migrate(database)
     yield database
     database.dispose()

@@ -3,7 +3,6 @@
 `databases/version_N.sql` is what a server of version N wrote, as SQLite dumps it.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,6 @@ from deeppneumonia.server.worklist import State
 
 DATABASES = Path(__file__).parent / "databases"
 OLD = sorted(DATABASES.glob("version_*.sql"), key=lambda file: int(file.stem.split("_")[1]))
-POSTGRES = os.environ.get("DEEPPNEUMONIA_TEST_POSTGRES")
 FIRST = f"{1:032x}"
 
 
@@ -38,11 +36,9 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
         with sqlite3.connect(tmp_path / "old.db") as connection:
             connection.executescript(OLD[-1].read_text())
         database = Database(f"sqlite:///{tmp_path / 'old.db'}")
-    elif POSTGRES:
-        database = Database(Settings(database=POSTGRES).database_url)
-        _fill(database)
     else:
-        pytest.skip("no PostgreSQL is named in DEEPPNEUMONIA_TEST_POSTGRES")
+        database = Database(Settings(database=request.getfixturevalue("postgres")).database_url)
+        _fill(database)
     yield database
     database.dispose()
 
@@ -50,8 +46,6 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
 def _fill(database: Database) -> None:
     """The same rows in PostgreSQL, in tables as the previous version's steps make them."""
     with database.write() as connection:
-        connection.execute(text("DROP FUNCTION IF EXISTS audit_append_only CASCADE"))
-        METADATA.drop_all(connection)
         METADATA.tables["schema_version"].create(connection)
         for step in STEPS[:-1]:
             step(connection)

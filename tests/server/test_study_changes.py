@@ -14,22 +14,20 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import Connection, text, update
+from sqlalchemy import Connection, update
 
 from deeppneumonia.server.database import Database
 from deeppneumonia.server.feedback import Feedback, FeedbackStore
 from deeppneumonia.server.intake import gather
 from deeppneumonia.server.jobs import Claim, JobStore
 from deeppneumonia.server.removal import remove, remove_unknown
-from deeppneumonia.server.schema import FEEDBACK, JOBS, METADATA
+from deeppneumonia.server.schema import FEEDBACK, JOBS
 from deeppneumonia.server.services import Services
 from deeppneumonia.server.settings import Settings
 from deeppneumonia.server.storage import HOUR_S, Piece, Storage
 from deeppneumonia.server.supervisor import tidy
 from deeppneumonia.server.worker import Outcome, Worker
 from deeppneumonia.server.worklist import Job, State
-
-POSTGRES = os.environ.get("DEEPPNEUMONIA_TEST_POSTGRES")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -38,20 +36,10 @@ def services(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service
         data=str(tmp_path / "data"), min_free_bytes=0, backoff_s=0, quiet_s=0, retention_days=30
     )
     if request.param == "postgresql":
-        if not POSTGRES:
-            pytest.skip("no PostgreSQL is named in DEEPPNEUMONIA_TEST_POSTGRES")
-        settings = settings.but(database=POSTGRES)
-        _empty(Services.open(settings))
+        settings = settings.but(database=request.getfixturevalue("postgres"))
     opened = Services.open(settings)
     yield opened
     opened.database.dispose()
-
-
-def _empty(services: Services) -> None:
-    with services.database.write() as connection:
-        connection.execute(text("DROP FUNCTION IF EXISTS audit_append_only CASCADE"))
-        METADATA.drop_all(connection)
-    services.database.dispose()
 
 
 def arrives(services: Services, *contents: bytes) -> Job:
