@@ -105,6 +105,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "320px": ("preprocessing", {"picture_px": 320}),
     "grey-as-it-came": ("preprocessing", {"intensity": Intensity.WINDOW}),
     "grey-unchanged": ("augmentation", NO_GREY_CHANGES),
+    "noise": ("augmentation", {"noise": 12.0}),
     "averaged-weights": ("training", {"weight_average": 0.95}),
 }
 """Other entries of the recipe: of which table, and which. The average is that of the last 20 of 135
