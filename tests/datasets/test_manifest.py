@@ -10,6 +10,7 @@ from deeppneumonia.datasets import (
     read_manifests,
     write_manifest,
 )
+from deeppneumonia.domain import ClassSet
 from deeppneumonia.errors import ManifestError
 
 REAL_SETS = {
@@ -60,10 +61,39 @@ def test_semicolons_are_read_as_excel_writes_them_in_europe(tmp_path: Path) -> N
     assert row.extra == {"age, sex": "39; f", "kVp": "1,25"}
 
 
+@pytest.mark.parametrize(("here", "there"), [",;", ";,"])
+def test_the_name_of_a_column_may_hold_the_other_separator(
+    here: str, there: str, tmp_path: Path
+) -> None:
+    name = f"grade{there} 0{there} 1{there} 2{there} 3"
+    text = here.join(["path", '"patient_id"', "label", f'"{name}"']) + "\r\n"
+    text += here.join(["a.png", "p1", "covid", "2"]) + "\r\n"
+    assert read_manifest(written(tmp_path, text)).rows[0].extra == {name: "2"}
+
+
 def test_one_patient_in_two_spellings_of_a_letter_stays_one(tmp_path: Path) -> None:
     text = "path,patient_id,label\na.png,M\u00fcller,covid\nb.png,Mu\u0308ller,covid\n"
     read = read_manifest(written(tmp_path, text))
     assert list(read.patients) == ["M\u00fcller"]
+
+
+def test_labels_and_sites_of_two_spellings_are_one_to_maps_and_classes(tmp_path: Path) -> None:
+    """As file names from a Mac have them: a letter and its accent are two characters there."""
+    word, parts = "entz\u00fcndet", "entzu\u0308ndet"
+    text = f"path,patient_id,label,site\na.png,1,{parts},{parts}\n"
+    path = written(tmp_path / parts, text)
+    (row,) = read_manifest(path, label_map={parts: "covid"}).rows
+    assert (row.label, row.site) == ("covid", word)
+    blank = written(tmp_path / parts, text.replace(f"{parts}\n", "\n"), "blank.csv")
+    assert join_manifests([read_manifest(blank)]).rows[0].site == word
+    assert ClassSet(("healthy", parts)).index(read_manifest(path).rows[0].label) == 1
+
+
+def test_a_file_whose_name_has_its_accents_apart_is_found(tmp_path: Path) -> None:
+    (tmp_path / "mu\u0308ller.png").touch()
+    path = written(tmp_path, "path,patient_id,label\nmu\u0308ller.png,Mu\u0308ller,covid\n")
+    read = read_manifest(path)
+    assert read.file(read.rows[0]).is_file()
 
 
 def test_a_carriage_return_in_a_cell_can_be_written_and_read_again(tmp_path: Path) -> None:

@@ -83,6 +83,17 @@ def test_a_gain_that_is_nothing_is_no_gain_however_sure() -> None:
     assert is_better(answered, surer(0.02), half)
 
 
+def test_copies_of_one_picture_write_no_new_head_however_wrong_the_old_one_is() -> None:
+    labels, names = np.array([0] * 4 + [2] * 16), np.array([f"p{n:02d}" for n in range(20)])
+    known = Slices(np.tile(np.arange(8.0), (20, 1)), labels, names, names)
+    covid = LinearHead(np.zeros((3, 8)), np.log([0.9, 0.05, 0.05]))
+    found = nested_answers(covid, 1.0, known, seed=0)
+    tuned, refreshed = (over_classes(one, [0, 2]) for one in found or ())
+    answered = Answered(np.sign(labels), ["covid", "healthy"])
+    assert is_less_surprised(answered, tuned, refreshed)  # by 0.045, without any width
+    assert not is_better(answered, tuned, refreshed)
+
+
 def test_the_guard_does_not_take_a_new_temperature_for_a_new_head() -> None:
     """A head that is right but far too sure: calibration alone mends it, and is not `tuned`."""
     known = hospital(120, tells=1.5)
@@ -230,9 +241,8 @@ def test_patients_with_one_and_the_same_picture_write_nothing(
     for picture in manifest.parent.glob("*.png"):
         picture.write_bytes(one)
     manifest.write_text(re.sub(r"person([26]),covid", r"person\1,healthy", manifest.read_text()))
-    found = finetune(
-        checkpoint, manifest, tmp_path / "out", FinetuneConfig(sizes=(2,)), device="cpu"
-    )
+    config = FinetuneConfig(sizes=(2,))
+    found = finetune(checkpoint, manifest, tmp_path / "out", config, device="cpu")
     assert found["patients"] == {"covid": 4, "healthy": 8}
     assert found["rows"]["calibration refreshed"]["log_loss_gain"]["low"] > 0
     assert found["written"] is None

@@ -7,7 +7,7 @@ import pytest
 
 from deeppneumonia.checkpoint import read_metadata
 from deeppneumonia.errors import ConfigError
-from deeppneumonia.workflows.recipes import read_recipe, recipe_from
+from deeppneumonia.workflows.recipes import DataConfig, read_recipe, recipe_from
 from deeppneumonia.workflows.train import train_recipe
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -60,6 +60,12 @@ def test_a_recipe_with_a_mistake_is_refused_by_name(change: dict, message: str) 
     }  # fmt: skip
     with pytest.raises(ConfigError, match=message):
         recipe_from(table | change)
+
+
+def test_sites_of_a_recipe_are_spelled_as_a_manifest_has_them() -> None:
+    apart = ("Zu\u0308rich",)
+    data = DataConfig(manifests=("m.csv",), lesion_sites=apart, heads_without=apart)
+    assert data.lesion_sites == data.heads_without == ("Z\u00fcrich",)
 
 
 def test_a_recipe_that_is_no_text_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from deeppneumonia.domain import Diagnosis
 from deeppneumonia.errors import ConfigError, ManifestError, TrainingError, WeightsError
 from deeppneumonia.evaluation import patient_auc
 from deeppneumonia.inference import TorchEngine
+from deeppneumonia.workflows import train
 from deeppneumonia.workflows.evaluate import evaluate_manifests
 from deeppneumonia.workflows.prepare import read_divided, split_manifest
 from deeppneumonia.workflows.recipes import DataConfig, Recipe, recipe_from
@@ -137,6 +139,21 @@ def test_the_validation_auc_of_a_checkpoint_is_that_of_its_fitted_heads(
     assert checkpoint.metadata.metrics["training"]["validation_patient_auc"] == its_own
     with (tmp_path / "run" / "history.csv").open() as file:  # of the epoch, before the heads
         assert float(next(csv.DictReader(file))["validation_auc"]) != its_own
+
+
+def test_a_checkpoint_names_the_commit_that_its_training_began_with(
+    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits, fit = ["first"], train.Trainer.fit
+    git = SimpleNamespace(
+        run=lambda *_, **__: SimpleNamespace(stdout=commits[-1]), SubprocessError=OSError
+    )
+    monkeypatch.setattr(train, "subprocess", git)
+    monkeypatch.setattr(train.Trainer, "fit", lambda *all: commits.append("next") or fit(*all))
+    train.commit.cache_clear()
+    trained = train_recipe(small(), cohort.parent, tmp_path / "run", device="cpu")
+    train.commit.cache_clear()
+    assert read_metadata(trained.checkpoint).provenance["commit"] == "first"
 
 
 def test_a_run_is_not_continued_with_another_recipe(run: Path, cohort: Path) -> None:

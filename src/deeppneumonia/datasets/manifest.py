@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from deeppneumonia.domain.labels import spelled
 from deeppneumonia.errors import ManifestError
 
 REQUIRED = ("path", "patient_id", "label")
@@ -188,7 +189,7 @@ def _rebased(path: str, old: Path, new: Path) -> str:
 def _with_sites(manifest: Manifest) -> Manifest:
     if all(row.site for row in manifest.rows):
         return manifest
-    folder_name = manifest.folder.resolve().name
+    folder_name = spelled(manifest.folder.resolve().name)
     return manifest.with_rows(replace(row, site=row.site or folder_name) for row in manifest.rows)
 
 

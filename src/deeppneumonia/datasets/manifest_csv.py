@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import math
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -19,6 +18,7 @@ from deeppneumonia.datasets.manifest import (
     to_csv,
 )
 from deeppneumonia.datasets.splits import TEST, TRAIN, VALIDATION
+from deeppneumonia.domain.labels import spelled
 from deeppneumonia.domain.wording import counted
 from deeppneumonia.errors import ManifestError
 from deeppneumonia.files import write_whole
@@ -47,7 +47,8 @@ def read_manifest(
     """
     content = _content_of(path)
     folder = folder or path.parent
-    rows = tuple(_rows_of(content, folder, label_map or {}))
+    renamed = {spelled(old): spelled(new) for old, new in (label_map or {}).items()}
+    rows = tuple(_rows_of(content, folder, renamed))
     if not rows:
         raise ManifestError(f"The manifest {path.name} has no rows: add a line for each study.")
     if refuse_contradictions:
@@ -116,9 +117,7 @@ def _rows_of(content: bytes, folder: Path, label_map: Mapping[str, str]) -> Iter
         raise ManifestError(
             f"Line {line} of the manifest is not UTF-8 text: save it as CSV in UTF-8."
         ) from error
-    first = text.partition("\n")[0]
-    separator = ";" if first.count(";") > first.count(",") else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator_of(text), strict=True)
     line = 1
     header: list[str] | None = None
     try:
@@ -130,6 +129,13 @@ def _rows_of(content: bytes, folder: Path, label_map: Mapping[str, str]) -> Iter
             line = reader.line_num + 1
     except csv.Error as error:
         raise ManifestError(f"Line {line} of the manifest is not CSV ({error}).") from error
+
+
+def _separator_of(text: str) -> str:
+    """A comma or a semicolon: what sets more of the columns apart that every manifest has, as
+    the name of a further column may hold any number of the other."""
+    first = text.partition("\n")[0]
+    return max(",;", key=lambda one: len({n.strip(' "\r') for n in first.split(one)} & {*REQUIRED}))
 
 
 def _checked_header(cells: Sequence[str]) -> list[str]:
@@ -152,19 +158,19 @@ def _row_of(
     if len(cells) != len(header):
         raise ManifestError(
             f"Line {line}: {counted(len(cells), 'value')} for {counted(len(header), 'column')}; "
-            "put a value with a comma in double quotes."
+            "put a value with a comma or a semicolon in double quotes."
         )
     values = dict(zip(header, map(_as_text, cells), strict=True))
     for name in REQUIRED:
         if not values[name]:
             raise ManifestError(f"Line {line}: the {name} is blank; every line needs one.")
-    label = _spelled(values["label"])
+    label = spelled(values["label"])
     return ManifestRow(
         line=line,
         path=_checked_path(line, "path", values["path"], folder),
-        patient_id=_spelled(values["patient_id"]),
+        patient_id=spelled(values["patient_id"]),
         label=label_map.get(label, label),
-        site=_spelled(values.get("site", "")),
+        site=spelled(values.get("site", "")),
         study_id=values.get("study_id", ""),
         split=_checked_split(line, values.get("split", "")),
         lung_masked=_checked_truth(line, "lung_masked", values.get("lung_masked", "")),
@@ -179,12 +185,6 @@ def _row_of(
 def _as_text(cell: str) -> str:
     """A cell without blanks around it; line ends in it are such as can be written again."""
     return cell.strip().replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _spelled(word: str) -> str:
-    """One spelling for what looks the same: some systems write é as an e and an accent, and one
-    patient would become two."""
-    return unicodedata.normalize("NFC", word)
 
 
 def _checked_path(line: int, column: str, value: str, folder: Path) -> str:

@@ -12,7 +12,7 @@ from deeppneumonia.domain.findings import (
     SlicePrediction,
     Status,
 )
-from deeppneumonia.domain.labels import ClassSet, Diagnosis, title_of
+from deeppneumonia.domain.labels import ClassSet, Diagnosis, spelled, title_of
 from deeppneumonia.domain.study import Series, SourceKind, Study
 from deeppneumonia.domain.volume import (
     ArraySource,
@@ -44,6 +44,7 @@ __all__ = [
     "Study",
     "Unit",
     "Volume",
+    "spelled",
     "title_of",
     "volume_of",
 ]

@@ -1,5 +1,6 @@
 """The words for a diagnosis, and the ordered set of them that one network knows."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,14 +26,21 @@ def title_of(label: str) -> str:
     return TITLES.get(label, label)
 
 
+def spelled(word: str) -> str:
+    """One spelling for what looks the same: some systems write é as an e and an accent, by which
+    one patient, label or site would become two."""
+    return unicodedata.normalize("NFC", word)
+
+
 @dataclass(frozen=True, slots=True)
 class ClassSet:
     """The labels that a network tells apart, in the order of its outputs."""
 
     labels: tuple[str, ...]
-    """Two or more different words; position i is output i."""
+    """Two or more different words, as `spelled` has them; position i is output i."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(map(spelled, self.labels)))
         if len(self.labels) < 2:
             raise ValueError(f"a class set needs two labels or more, not {self.labels}")
         if len(set(self.labels)) != len(self.labels):

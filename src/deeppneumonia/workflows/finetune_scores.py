@@ -94,7 +94,7 @@ def are_alike(answers: Floats) -> bool:
 
 
 def is_better(answered: Answered, tuned: Floats, refreshed: Floats) -> bool:
-    """The guard: less surprised beyond doubt, and not worse at ranking.
+    """The guard: less surprised beyond doubt, not worse at ranking, and not one answer for all.
 
     The old head with its calibration refreshed is what has to be beaten, or else a new temperature
     alone would pass for a new head.
@@ -102,7 +102,8 @@ def is_better(answered: Answered, tuned: Floats, refreshed: Floats) -> bool:
     tuned_auc, old_auc = (
         patient_auc(answered.labels, one, answered.patients) for one in (tuned, refreshed)
     )
-    return is_less_surprised(answered, tuned, refreshed) and tuned_auc >= old_auc
+    is_sure = is_less_surprised(answered, tuned, refreshed) and not are_alike(tuned)
+    return is_sure and tuned_auc >= old_auc
 
 
 def curve_point(before: Tuned, known: Slices, count: int, *, seed: int) -> dict[str, Any]:

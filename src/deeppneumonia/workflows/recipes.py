@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deeppneumonia.datasets import AugmentConfig
-from deeppneumonia.domain import ClassSet
+from deeppneumonia.domain import ClassSet, spelled
 from deeppneumonia.errors import ConfigError
 from deeppneumonia.preprocessing import PreprocessConfig
 from deeppneumonia.training import TrainConfig
@@ -39,6 +39,7 @@ class DataConfig:
         for name in ("lesion_sites", "heads_without"):
             if isinstance(getattr(self, name), str):
                 raise ValueError(f"{name} must be a list of sites, not {getattr(self, name)!r}")
+            object.__setattr__(self, name, tuple(map(spelled, getattr(self, name))))
         if not self.manifests or isinstance(self.manifests, str):
             raise ValueError(f"manifests must be a list of CSV files, not {self.manifests!r}")
         train, validation, test = self.fractions

@@ -1,5 +1,6 @@
 """A recipe in, a calibrated checkpoint out; the test patients are not touched."""
 
+import functools
 import json
 import logging
 import subprocess
@@ -87,6 +88,7 @@ def train_recipe(
         ManifestError, WeightsError, ConfigError: if something that was named cannot be used.
         TrainingError: if no training or validation slice is left, or training fails.
     """
+    commit()  # now: the source may move on while this trains
     # Whatever can be refused is, before anything is written or an hour is spent on slices.
     manifest = divided or read_divided(recipe.data, data, recipe.classes.labels)
     check_heads(recipe, manifest)
@@ -268,8 +270,10 @@ def recipe_name_and_numbers(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+@functools.cache
 def commit() -> str | None:
-    """The commit of the source that runs, with `+changes` if it is not clean; None outside git."""
+    """The commit of the source when first asked, with `+changes` if it was not clean; None outside
+    git."""
     folder = Path(__file__).parent
     try:
         described = subprocess.run(
