@@ -5,12 +5,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deeppneumonia.errors import ConfigError, TrainingError
@@ -41,6 +42,26 @@ class Validation:
 
     auc: float
     """Patient level."""
+
+
+@dataclass(slots=True)
+class Answers:
+    """What a network says of pictures, batch by batch."""
+
+    labels: list[NDArray[np.int64]] = field(default_factory=list)
+    probabilities: list[NDArray[np.float32]] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+
+    def add(self, batch: Batch, logits: Tensor) -> None:
+        """One more batch, with the network's (N, C) logits."""
+        self.labels.append(batch.labels.cpu().numpy())
+        self.probabilities.append(logits.float().softmax(dim=1).cpu().numpy())
+        self.groups.extend(batch.groups)
+
+    def auc(self) -> float:
+        """Of the patients of all batches."""
+        labels, probabilities = np.concatenate(self.labels), np.concatenate(self.probabilities)
+        return patient_auc(labels, probabilities, self.groups)
 
 
 MEMORY = {
@@ -158,22 +179,18 @@ class Learner:
         Raises:
             TrainingError: if the loss is not finite.
         """
-        total, labels, probabilities = 0.0, [], []
-        groups: list[str] = []
+        total, answers = 0.0, Answers()
         self.network.train(False)
         with self.average.applied_to(self.network) if self.average else nullcontext():
             for batch in batches:
                 loss, logits = self._loss_of(batch)
                 total += loss.item() * len(batch.labels)
-                labels.append(batch.labels.cpu().numpy())
-                probabilities.append(logits.float().softmax(dim=1).cpu().numpy())
-                groups.extend(batch.groups)
-        loss_per_picture = total / len(groups)
+                answers.add(batch, logits)
+        loss_per_picture = total / len(answers.groups)
         if not math.isfinite(loss_per_picture):
             where = f"the validation after epoch {epoch}"
             raise TrainingError(_not_finite(where, loss_per_picture, self.config))
-        auc = patient_auc(np.concatenate(labels), np.concatenate(probabilities), groups)
-        return Validation(loss_per_picture, auc)
+        return Validation(loss_per_picture, answers.auc())
 
     def _loss_of(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(loss, logits) of a batch, of which each process of the team looks at its share."""

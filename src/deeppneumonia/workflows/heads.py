@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from deeppneumonia.datasets import Manifest, SliceCache, SliceLoader
 from deeppneumonia.datasets.cache import SliceEntry
 from deeppneumonia.errors import ManifestError
-from deeppneumonia.evaluation import patient_auc
 from deeppneumonia.models import Network
 from deeppneumonia.training import Precision, TrainConfig, fit_linear_heads
-from deeppneumonia.training.loop import forward
+from deeppneumonia.training.loop import Answers, forward
 from deeppneumonia.workflows.recipes import Recipe
 
 
@@ -60,12 +58,8 @@ def _in_order(recipe: Recipe, cache: SliceCache, entries: Sequence[SliceEntry]) 
 
 @torch.inference_mode()
 def _auc(network: Network, loader: SliceLoader, config: TrainConfig) -> float:
-    labels, probabilities = [], []
-    groups: list[str] = []
+    answers = Answers()
     device = next(network.parameters()).device
     for batch in loader:
-        logits = forward(network, batch.pictures.to(device), config).logits
-        labels.append(batch.labels.numpy())
-        probabilities.append(logits.float().softmax(dim=1).cpu().numpy())
-        groups.extend(batch.groups)
-    return patient_auc(np.concatenate(labels), np.concatenate(probabilities), groups)
+        answers.add(batch, forward(network, batch.pictures.to(device), config).logits)
+    return answers.auc()
