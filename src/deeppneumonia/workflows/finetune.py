@@ -112,13 +112,12 @@ def finetune(
     checkpoint = open_checkpoint(checkpoint_name)
 
     named = [manifest, config.old_site] if config.old_site else [manifest]
-    read, *of_old_site = read_manifests(named, folder=data, label_map=label_map)
-    everybody = labelled(read, checkpoint)
+    read = read_manifests(named, folder=data, label_map=label_map)
+    everybody = labelled(read[0], checkpoint)
     rows = without_test(everybody)
-    old_rows = [
-        labelled(rows_of_split(one, config.old_split, "--old-split"), checkpoint)
-        for one in of_old_site
-    ]
+    old_rows = None
+    if config.old_site:
+        old_rows = labelled(rows_of_split(read[1], config.old_split, "--old-split"), checkpoint)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint.network.to(choose_device(device))
     cache = out / "cache"
@@ -126,7 +125,7 @@ def finetune(
         open_hospital(rows, checkpoint, cache, config.group, progress),
         test_patients=len(everybody.patients) - len(rows.patients),
     )
-    old = open_hospital(old_rows[0], checkpoint, cache, None, progress) if old_rows else None
+    old = open_hospital(old_rows, checkpoint, cache, None, progress) if old_rows else None
     layer = find_final_layer(checkpoint.network, new.pictures[0])
     found = _compared(Reading(checkpoint, layer, cache, progress), new, old, config.sizes, out)
     drawn = [point for point in found["learning_curve"] if point.get("gain")]
