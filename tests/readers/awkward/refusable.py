@@ -221,9 +221,7 @@ REFUSABLE = (
     Refusable(
         "RGB secondary capture, called CT", _of(_secondary_capture), StudyError, "screen capture"
     ),
-    Refusable(
-        "no position", _tagged(ImagePositionPatient=None), StudyError, "lacks? Image Position"
-    ),
+    Refusable("no position", _tagged(ImagePositionPatient=None), StudyError, "lack Image Position"),
     Refusable(
         "no orientation", _tagged(ImageOrientationPatient=None), StudyError, "Image Orientation"
     ),
@@ -251,7 +249,7 @@ REFUSABLE = (
         "multi-frame without functional groups",
         _of(_without_functional_groups),
         StudyError,
-        "lacks? Image Position",
+        "lack Image Position",
     ),
     Refusable(
         "fewer functional groups than frames",
